@@ -1,0 +1,21 @@
+# HSNet without its backbone: a config that inherits this adds model.backbone
+model = dict(
+    type='HSNet',
+    data_preprocessor=dict(
+        type='FewShotDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True),
+    taps='auto',
+    neck=dict(
+        type='HypercorrelationPyramid',
+        channels=(16, 64, 128),
+        kernel_sizes=((3, 3, 3), (5, 3, 3), (5, 5, 3)),
+        support_strides=((2, 2, 2), (4, 2, 2), (4, 4, 2)),
+        norm_cfg=dict(type='GN', num_groups=4),
+        mask_support=True),  # False: HSNet†
+    decode_head=dict(
+        type='HSNetHead',
+        in_channels=128,
+        channels=64,
+        loss_decode=dict(type='mmseg.CrossEntropyLoss')))

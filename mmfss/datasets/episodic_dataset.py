@@ -1,0 +1,219 @@
+import os.path as osp
+from abc import abstractmethod
+from collections import defaultdict
+from functools import lru_cache
+from typing import List, Optional, Tuple, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from PIL import Image, UnidentifiedImageError
+
+from .episodes import Episode, draw_supports
+
+
+class EpisodicDataset(BaseDataset):
+    """Base of the few-shot datasets: a pool of entries, served as episodes.
+
+    An *entry* says that an image shows a class. A subclass lists the entries
+    (:meth:`load_data_list`); this class draws episodes from them.
+
+    - **Training** (``test_mode=False``): ``dataset[epoch, n]`` is a pure
+      function of ``(seed, epoch, n)``. Every entry is the query once per epoch,
+      in an order shuffled anew for each. Use it with
+      ``sampler=dict(type='EpisodeSampler')``, which hands out ``(epoch, n)``.
+    - **Testing** (``test_mode=True``): ``dataset[n]`` is the n-th of a fixed
+      list, drawn once from NumPy's legacy generator seeded with ``seed``.
+      Query n is entry ``n % number of entries``.
+
+    Args:
+        shot (int): Number of support images per episode, K. Defaults to 1.
+        num_episodes (int, optional): Length of an epoch or of the test list.
+            Defaults to None: every entry is the query once.
+        seed (int): Seed of the draws. Defaults to 0.
+        **kwargs: As of :class:`mmengine.dataset.BaseDataset`: ``data_root``,
+            ``data_prefix``, ``metainfo``, ``pipeline``, ``test_mode``, ....
+
+    Raises:
+        FileNotFoundError: The data root, or a file of the lists, is not there.
+        ValueError: A class has fewer than two images, a mask and its image
+            differ in size, or an argument makes no sense.
+    """
+
+    def __init__(self,
+                 shot: int = 1,
+                 num_episodes: Optional[int] = None,
+                 seed: int = 0,
+                 **kwargs) -> None:
+        for name, value in (('shot', shot), ('num_episodes', num_episodes)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(
+                    f'{type(self).__name__}: {name} must be a positive integer, '
+                    f'not {value!r}.')
+        self.shot = shot
+        self.num_episodes = num_episodes
+        self.seed = seed
+        # the lists are small, and drawing reads all of a class
+        kwargs.setdefault('serialize_data', False)
+        super().__init__(**kwargs)
+
+    @abstractmethod
+    def load_data_list(self) -> List[dict]:
+        """List the entries.
+
+        Returns:
+            list[dict]: One per entry, with the keys ``name`` (unique for the
+            image), ``class_id`` (from 0), ``img_path``, ``seg_map_path``,
+            ``class_value`` (the mask's value for the class; None: any non-zero
+            value) and ``source`` (where the entry is listed, for messages).
+        """
+
+    def full_init(self) -> None:
+        """Read the lists, check the files, and draw the fixed test list."""
+        if self._fully_initialized:
+            return
+        if self.data_root and not osp.isdir(self.data_root):
+            raise FileNotFoundError(
+                f'{type(self).__name__}: there is no data root '
+                f'{self.data_root!r} (seen from {osp.abspath(".")}). Put or '
+                'link the data there, or set data_root in the config.')
+        super().full_init()
+        if not self.data_list:
+            raise ValueError(f'{type(self).__name__}: the lists have no entry.')
+        self._files = {e['name']: e for e in self.data_list}
+        self._class_values = {
+            e['class_id']: e['class_value']
+            for e in self.data_list
+        }
+        self._names = defaultdict(list)
+        for entry in self.data_list:
+            self._names[entry['class_id']].append(entry['name'])
+        self._metainfo['class_ids'] = sorted(self._names)
+        self._check_classes()
+        self._check_files()
+        if self.num_episodes is None:
+            self.num_episodes = len(self.data_list)
+        if self.test_mode:
+            rs = np.random.RandomState(self.seed)
+            self.episodes = [
+                self.draw_episode(n % len(self.data_list), rs)
+                for n in range(self.num_episodes)
+            ]
+
+    def draw_episode(self, query: int, rs: np.random.RandomState) -> Episode:
+        """Draw one episode.
+
+        A benchmark with another draw (of the class, of the query) overrides
+        this.
+
+        Args:
+            query (int): Index of the entry whose turn it is to be the query.
+            rs (RandomState): The random stream to draw from.
+
+        Returns:
+            Episode: The episode.
+        """
+        entry = self.data_list[query]
+        names = self._names[entry['class_id']]
+        supports = draw_supports(rs, names, entry['name'], self.shot)
+        return Episode(entry['class_id'], entry['name'], supports)
+
+    def get_episode(self, idx: Union[int, Tuple[int, int]]) -> Episode:
+        """The episode at an index.
+
+        Args:
+            idx (int | tuple[int, int]): ``n`` in testing, ``(epoch, n)`` in
+                training.
+        """
+        if self.test_mode:
+            return self.episodes[idx]
+        if isinstance(idx, int):
+            raise TypeError(
+                f'{type(self).__name__} in training is indexed by (epoch, n), '
+                f'not by {idx}: with a plain number every epoch would repeat '
+                'the same episodes. Set train_dataloader.sampler='
+                "dict(type='EpisodeSampler').")
+        epoch, n = idx
+        if not 0 <= n < self.num_episodes:
+            raise IndexError(f'episode {n} of {self.num_episodes}')
+        turn, place = divmod(n, len(self.data_list))
+        order = _shuffled(len(self.data_list), self.seed, epoch, turn)
+        rs = np.random.RandomState([self.seed, epoch, n])
+        return self.draw_episode(order[place], rs)
+
+    def get_data_info(self, idx: Union[int, Tuple[int, int]]) -> dict:
+        """What the pipeline gets for an episode.
+
+        Returns:
+            dict: ``query`` (dict) and ``supports`` (list[dict]) with the paths
+            of each image and its mask, ``class_id``, ``class_name`` and
+            ``sample_idx``.
+        """
+        episode = self.get_episode(idx)
+        images = [
+            dict(
+                name=name,
+                img_path=self._files[name]['img_path'],
+                seg_map_path=self._files[name]['seg_map_path'],
+                class_value=self._class_values[episode.class_id],
+                num_classes=len(self._metainfo['classes']))
+            for name in (episode.query, *episode.supports)
+        ]
+        return dict(
+            query=images[0],
+            supports=images[1:],
+            class_id=episode.class_id,
+            class_name=self._metainfo['classes'][episode.class_id],
+            sample_idx=idx)
+
+    def __getitem__(self, idx: Union[int, Tuple[int, int]]) -> dict:
+        """The episode at an index, after the pipeline."""
+        return self.pipeline(self.get_data_info(idx))
+
+    def __len__(self) -> int:
+        """Number of episodes of an epoch or of the test list."""
+        return self.num_episodes
+
+    def _check_classes(self) -> None:
+        few = {
+            self._metainfo['classes'][c]: len(set(names))
+            for c, names in self._names.items() if len(set(names)) < 2
+        }
+        if few:
+            raise ValueError(
+                f'{type(self).__name__}: a class needs at least two images, a '
+                f'query and another as support; too few: {few}. Add images or '
+                'leave these classes out.')
+
+    def _check_files(self) -> None:
+        """Find missing files and differing sizes before training starts."""
+        for entry in self._files.values():
+            sizes = {}
+            for key, what in (('img_path', 'image'), ('seg_map_path', 'mask')):
+                path = entry[key]
+                if '://' in path:  # a remote backend: found out when loading
+                    break
+                try:
+                    with Image.open(path) as image:  # reads the header only
+                        sizes[what] = image.size
+                except FileNotFoundError:
+                    raise FileNotFoundError(
+                        f'{type(self).__name__}: {entry["source"]} names '
+                        f'{entry["name"]!r}, but there is no {what} {path}. '
+                        'Complete the data, or take it out of the list.'
+                    ) from None
+                except UnidentifiedImageError:
+                    raise ValueError(
+                        f'{path} (named by {entry["source"]}) is not a readable '
+                        f'{what}. Replace the file.') from None
+            if len(sizes) == 2 and sizes['image'] != sizes['mask']:
+                raise ValueError(
+                    f'{entry["seg_map_path"]} is {sizes["mask"]} (width, '
+                    f'height), but its image {entry["img_path"]} is '
+                    f'{sizes["image"]}. A mask must have its image\'s size: '
+                    'replace one of them.')
+
+
+@lru_cache(maxsize=4)
+def _shuffled(length: int, *key: int) -> list:
+    """A permutation of ``range(length)``, a pure function of the key."""
+    return np.random.RandomState(key).permutation(length).tolist()

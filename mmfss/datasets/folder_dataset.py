@@ -1,0 +1,74 @@
+import difflib
+import os
+import os.path as osp
+from typing import List
+
+from mmfss.registry import DATASETS
+from .episodic_dataset import EpisodicDataset
+
+IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+
+
+@DATASETS.register_module()
+class FolderDataset(EpisodicDataset):
+    """Own photos: one folder of images and one of masks per class.
+
+    The folder below ``data_root``::
+
+        images/<class>/<name>.jpg     (or .jpeg .png .bmp .webp)
+        masks/<class>/<name>.png      non-zero = the class
+
+    Name the classes to use with ``metainfo=dict(classes=[...])``, e.g. some
+    for training and others for testing; without it, all are used.
+
+    Args:
+        data_root (str): The folder that holds both.
+        data_prefix (dict): Folders below ``data_root``.
+        seg_map_suffix (str): Defaults to '.png'.
+        **kwargs: As of :class:`EpisodicDataset`.
+    """
+
+    def __init__(self,
+                 data_root: str,
+                 data_prefix: dict = dict(
+                     img_path='images', seg_map_path='masks'),
+                 seg_map_suffix: str = '.png',
+                 **kwargs) -> None:
+        self.seg_map_suffix = seg_map_suffix
+        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Pair the images and masks of each class, in the order of names."""
+        img_root = self.data_prefix['img_path']
+        if not osp.isdir(img_root):
+            raise FileNotFoundError(
+                f'FolderDataset: there is no folder {img_root}; images belong '
+                'in images/<class>/, masks in masks/<class>/.')
+        found = sorted(d.name for d in os.scandir(img_root) if d.is_dir())
+        self._metainfo.setdefault('classes', tuple(found))
+        entries = []
+        for class_id, name in enumerate(self._metainfo['classes']):
+            if name not in found:
+                near = difflib.get_close_matches(name, found) or found
+                raise FileNotFoundError(
+                    f'FolderDataset: no folder {osp.join(img_root, name)} for '
+                    f'class {name!r} of metainfo.classes. There are: '
+                    f'{", ".join(near)}.')
+            files = sorted(os.listdir(osp.join(img_root, name)))
+            entries += [
+                self._entry(class_id, name, file) for file in files
+                if file.lower().endswith(IMG_SUFFIXES)
+            ]
+        return entries
+
+    def _entry(self, class_id: int, class_name: str, file: str) -> dict:
+        img_path = osp.join(self.data_prefix['img_path'], class_name, file)
+        stem = osp.splitext(file)[0]
+        return dict(
+            name=f'{class_name}/{stem}',
+            class_id=class_id,
+            class_value=None,
+            img_path=img_path,
+            seg_map_path=osp.join(self.data_prefix['seg_map_path'], class_name,
+                                  stem + self.seg_map_suffix),
+            source=osp.dirname(img_path))

@@ -1,0 +1,66 @@
+from typing import Optional
+
+import mmcv
+import mmengine.fileio as fileio
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmfss.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadFewShotMask(BaseTransform):
+    """Load a mask and reduce it to the episode's class: 0, 1, 255 (boundary).
+
+    Required keys: ``img``, ``seg_map_path``, ``num_classes`` and
+    ``class_value``, the mask's value for the class, or None for a binary mask
+    where any non-zero value is the class.
+
+    Added keys: ``gt_seg_map`` (np.uint8, ``(H, W)``) and ``seg_fields``, which
+    tells mmseg's transforms about it.
+
+    Args:
+        backend_args (dict, optional): Arguments of mmengine's file backend.
+
+    Raises:
+        ValueError: The mask has another size than its image, is in colour
+            where class values are expected, or holds unknown values.
+    """
+
+    def __init__(self, backend_args: Optional[dict] = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Load the mask of one image."""
+        mask = mmcv.imfrombytes(
+            fileio.get(results['seg_map_path'], self.backend_args),
+            flag='unchanged',
+            backend='pillow')
+        if mask.shape[:2] != results['img'].shape[:2]:
+            raise ValueError(
+                f'the mask has size {mask.shape[:2]} (height, width), the image '
+                f'{results["img"].shape[:2]}. Replace one of them.')
+        if results['class_value'] is None:
+            label = mask[..., :3].any(axis=-1) if mask.ndim == 3 else mask != 0
+            label = label.astype(np.uint8)
+        else:
+            self._check_values(mask, results['num_classes'])
+            label = (mask == results['class_value']).astype(np.uint8)
+            label[mask == 255] = 255
+        results['gt_seg_map'] = label
+        results['seg_fields'] = ['gt_seg_map']
+        return results
+
+    @staticmethod
+    def _check_values(mask: np.ndarray, num_classes: int) -> None:
+        if mask.ndim != 2 or mask.dtype != np.uint8:
+            raise ValueError(
+                f'the mask must be a palette or 8-bit grey PNG of class values, '
+                f'not {mask.dtype} of shape {mask.shape}. Convert it.')
+        present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+        unknown = [v for v in present.tolist() if num_classes < v < 255]
+        if unknown:
+            raise ValueError(
+                f'the mask holds unknown values {unknown[:10]}; known are 0 '
+                f'(background), 1 to {num_classes} and 255 (boundary). Check '
+                'that it is the right folder of masks.')

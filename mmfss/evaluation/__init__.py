@@ -1,0 +1,3 @@
+from .few_shot_iou import FewShotIoU
+
+__all__ = ['FewShotIoU']

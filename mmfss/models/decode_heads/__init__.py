@@ -1,0 +1,3 @@
+from .hsnet_head import HSNetHead
+
+__all__ = ['HSNetHead']

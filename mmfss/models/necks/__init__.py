@@ -1,0 +1,3 @@
+from .hypercorrelation_pyramid import HypercorrelationPyramid
+
+__all__ = ['HypercorrelationPyramid']

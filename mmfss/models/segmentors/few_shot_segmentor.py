@@ -1,0 +1,139 @@
+from abc import abstractmethod
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from mmengine.structures import PixelData
+from mmpretrain.models import VGG, MobileNetV2
+from mmseg.models import BaseSegmentor
+from torch import Tensor
+
+from mmfss.registry import MODELS
+from mmfss.structures import FewShotDataSample
+from ..backbones import FeatureTaps
+from ..backbones.weights import check_weights_fit, rename_torchvision
+from ..layers import kshot_vote
+
+
+class FewShotSegmentor(BaseSegmentor):
+    """Base of the few-shot segmentors: an episode in, a mask out.
+
+    It holds a frozen backbone with its feature taps, and merges K supports by
+    the published vote. A method implements :meth:`encode_decode`.
+
+    Inputs of every mode are those of :class:`FewShotDataPreProcessor`:
+    ``dict(query=(B, 3, H, W), support=(B, K, 3, H, W))`` and a list of B
+    :obj:`FewShotDataSample` with ``support_masks`` (in training also
+    ``gt_sem_seg``). Label 255 counts as background in the loss and in the
+    support masks, as in the published protocol.
+
+    Args:
+        backbone (dict): Config of any backbone of the zoo. It is frozen:
+            no gradients, always in eval mode.
+        taps (str | Sequence[Sequence[str]]): Which of its activations to use,
+            see :class:`FeatureTaps`. Defaults to 'auto'.
+        data_preprocessor (dict, optional): Config of the preprocessor.
+        init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 taps: Union[str, Sequence[Sequence[str]]] = 'auto',
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+        self.taps = FeatureTaps(self.backbone, taps)
+        if isinstance(self.backbone, (MobileNetV2, VGG)):
+            self.backbone._register_load_state_dict_pre_hook(
+                rename_torchvision, with_module=True)
+        for module in (self.backbone, self):
+            module._register_load_state_dict_pre_hook(
+                check_weights_fit, with_module=True)
+
+    def init_weights(self) -> None:
+        """Initialise; loudly if that leaves a frozen backbone random."""
+        super().init_weights()
+        init_cfg = self.backbone.init_cfg or []
+        init_cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+        if not any(cfg.get('type') == 'Pretrained' for cfg in init_cfgs):
+            print_log(
+                f'The frozen {type(self.backbone).__name__} backbone is RANDOM: '
+                'model.backbone.init_cfg names no pretrained weights. Few-shot '
+                'segmentation does not learn from random features.',
+                logger='current',
+                level=30)
+
+    def train(self, mode: bool = True) -> 'FewShotSegmentor':
+        """Set the mode; the backbone stays in eval mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def extract_feat(self, images: Tensor) -> List[List[Tensor]]:
+        """Features of the frozen backbone.
+
+        Args:
+            images (Tensor): ``(N, 3, H, W)``.
+
+        Returns:
+            list[list[Tensor]]: Per level, deep to shallow, its maps, each
+            ``(N, C, h, w)``.
+        """
+        return self.taps(images)
+
+    @abstractmethod
+    def encode_decode(self, inputs: Dict[str, Tensor],
+                      support_masks: Tensor) -> Tensor:
+        """Segment each query once per support.
+
+        Args:
+            inputs (dict): ``query`` and ``support``, see the class.
+            support_masks (Tensor): bool, ``(B, K, H, W)``.
+
+        Returns:
+            Tensor: Logits of background and foreground, ``(B, K, 2, h, w)``.
+        """
+
+    def _forward(self, inputs: Dict[str, Tensor],
+                 data_samples: List[FewShotDataSample]) -> Tensor:
+        """``mode='tensor'``: the logits, ``(B, K, 2, h, w)``."""
+        masks = torch.stack([s.support_masks for s in data_samples])
+        return self.encode_decode(inputs, masks == 1)
+
+    def loss(self, inputs: Dict[str, Tensor],
+             data_samples: List[FewShotDataSample]) -> Dict[str, Tensor]:
+        """``mode='loss'``: each support's prediction against the query's mask.
+
+        Returns:
+            dict[str, Tensor]: The decode head's losses.
+        """
+        logits = self._forward(inputs, data_samples)
+        labels = torch.stack([s.gt_sem_seg.data[0] for s in data_samples])
+        foreground = (labels == 1).repeat_interleave(logits.shape[1], dim=0)
+        return self.decode_head.loss(logits.flatten(0, 1), foreground)
+
+    def predict(
+            self, inputs: Dict[str, Tensor],
+            data_samples: List[FewShotDataSample]) -> List[FewShotDataSample]:
+        """``mode='predict'``: K masks per query, merged by vote.
+
+        Returns:
+            list[FewShotDataSample]: The given samples, with ``pred_sem_seg``
+            (int64, ``(1, H, W)``, 0 or 1) and ``seg_logits`` (float,
+            ``(2, H, W)``, the mean of the K supports' logits).
+        """
+        logits = self._forward(inputs, data_samples)
+        size = inputs['query'].shape[-2:]
+        logits = F.interpolate(
+            logits.flatten(0, 1), size, mode='bilinear',
+            align_corners=True).unflatten(0, logits.shape[:2])
+        masks = kshot_vote(logits.argmax(dim=2))
+        for sample, mask, shots in zip(data_samples, masks, logits):
+            sample.pred_sem_seg = PixelData(data=mask[None])
+            sample.seg_logits = PixelData(data=shots.mean(dim=0))
+        return data_samples

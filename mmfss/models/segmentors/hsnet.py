@@ -1,0 +1,45 @@
+from typing import Dict, Optional, Sequence, Union
+
+from torch import Tensor
+
+from mmfss.registry import MODELS
+from .few_shot_segmentor import FewShotSegmentor
+
+
+@MODELS.register_module()
+class HSNet(FewShotSegmentor):
+    """Hypercorrelation Squeeze Network (Min et al., ICCV 2021).
+
+    ``backbone`` (frozen) → levels of feature maps → ``neck`` (hypercorrelation,
+    4-D pyramid) → context → ``decode_head`` → logits.
+
+    Args:
+        backbone (dict): Config of any backbone of the zoo.
+        neck (dict): Config of the neck; ``in_channels``, the number of maps per
+            level, is filled in from the taps where it is not given.
+        decode_head (dict): Config of the decode head.
+        taps (str | Sequence[Sequence[str]]): See :class:`FeatureTaps`.
+        data_preprocessor (dict, optional): Config of the preprocessor.
+        init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 neck: dict,
+                 decode_head: dict,
+                 taps: Union[str, Sequence[Sequence[str]]] = 'auto',
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(backbone, taps, data_preprocessor, init_cfg)
+        self.neck = MODELS.build({'in_channels': self.taps.num_maps, **neck})
+        self.decode_head = MODELS.build(decode_head)
+
+    def encode_decode(self, inputs: Dict[str, Tensor],
+                      support_masks: Tensor) -> Tensor:
+        """Segment each query once per support; see the base class."""
+        shots = support_masks.shape[:2]
+        context = self.neck(
+            self.extract_feat(inputs['query']),
+            self.extract_feat(inputs['support'].flatten(0, 1)),
+            support_masks.flatten(0, 1))
+        return self.decode_head(context).unflatten(0, shots)

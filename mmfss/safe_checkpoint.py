@@ -1,0 +1,104 @@
+"""Checkpoints are files from strangers: load tensors and plain values only.
+
+mmengine's own loaders fall back to unpickling arbitrary objects, which runs
+code from the file. The loaders here replace them through mmengine's extension
+point, ``CheckpointLoader.register_scheme``, so ``load_from``, ``--resume`` and
+``init_cfg=dict(type='Pretrained', ...)`` all go through them.
+"""
+import os
+import os.path as osp
+import pickle
+from urllib.error import URLError
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+
+def _statistic(owner: type, name: str):
+    """Stands in for ``getattr``, with which HistoryBuffer pickles its methods.
+
+    The real one, which mmengine's allow-list holds, reaches ``__globals__``.
+    """
+    if owner is HistoryBuffer and name in ('mean', 'min', 'max', 'current'):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'weights_only: the file asks for attribute {name!r} of {owner!r}')
+
+
+# Inert building blocks of honest checkpoints: numpy scalars and arrays, and
+# the logged losses that mmengine's resume files hold.
+_numpy_core = np._core if hasattr(np, '_core') else np.core
+_SAFE = [
+    HistoryBuffer, (_statistic, 'builtins.getattr'), np.ndarray, np.dtype,
+    (_numpy_core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
+    (_numpy_core.multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+    (_numpy_core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
+    (_numpy_core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
+] + [type(np.dtype(t)) for t in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8',
+                                 'u1', 'u2', 'u4', 'u8', '?')]
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename: str, map_location=None) -> dict:
+    """Load a checkpoint from disk, never running code from it.
+
+    Args:
+        filename (str): Path of the file.
+        map_location: As in :func:`torch.load`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: The file is cut off, is no checkpoint, or holds objects
+            other than tensors and plain values.
+    """
+    filename = osp.expanduser(filename)
+    if not osp.isfile(filename):
+        raise FileNotFoundError(
+            f'There is no checkpoint {filename} (looked in {osp.abspath(".")}).')
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            return torch.load(
+                filename, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if 'weights_only' not in str(error).lower().replace(' ', '_'):
+            raise RuntimeError(_damaged(filename, error)) from error
+        raise RuntimeError(
+            f'{filename} holds more than tensors and plain values, so loading '
+            'it could run code; it was not loaded. If you trust its source, '
+            'save its "state_dict" alone to a new file and load that.\n'
+            f'(torch said: {str(error).splitlines()[0]})') from error
+    except (RuntimeError, EOFError, BadZipFile, ValueError) as error:
+        raise RuntimeError(_damaged(filename, error)) from error
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_http(filename: str, map_location=None, model_dir=None) -> dict:
+    """Download a checkpoint once (to torch hub's cache), then load it safely.
+
+    Raises:
+        RuntimeError: The file could not be downloaded, or see
+            :func:`load_from_local`.
+    """
+    directory = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(directory, osp.basename(filename))
+    if not osp.isfile(path):
+        try:
+            os.makedirs(directory, exist_ok=True)
+            torch.hub.download_url_to_file(filename, path)
+        except (URLError, OSError) as error:
+            raise RuntimeError(
+                f'Cannot download {filename}: {error}. Without internet, bring '
+                f'the file along and put it at {path}, or name it in the '
+                'config, e.g. --cfg-options '
+                'model.backbone.init_cfg.checkpoint=/path/to/file.pth'
+            ) from error
+    return load_from_local(path, map_location)
+
+
+def _damaged(filename: str, error: Exception) -> str:
+    return (f'{filename} is damaged or is no PyTorch checkpoint '
+            f'({str(error).splitlines()[0] if str(error) else error!r}). '
+            'If a copy or a run was cut off, use an earlier file.')

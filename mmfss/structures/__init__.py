@@ -1,0 +1,3 @@
+from .few_shot_data_sample import FewShotDataSample
+
+__all__ = ['FewShotDataSample']

@@ -1,0 +1,3 @@
+from .few_shot_visualizer import FewShotVisualizer
+
+__all__ = ['FewShotVisualizer']

@@ -1,0 +1,121 @@
+import os.path as osp
+from typing import Optional, Sequence, Tuple
+
+import cv2
+import mmcv
+import numpy as np
+from mmengine.visualization import Visualizer
+from PIL import Image, ImageDraw, ImageFont
+
+from mmfss.registry import VISUALIZERS
+from mmfss.structures import FewShotDataSample
+
+SUPPORT, PREDICTION, TRUTH = (255, 165, 0), (230, 30, 60), (30, 160, 70)
+
+
+@VISUALIZERS.register_module()
+class FewShotVisualizer(Visualizer):
+    """Draws an episode: support(s) | query with prediction | with ground truth.
+
+    Args:
+        height (int): Of the panels, in pixels. Defaults to 240.
+        alpha (float): Opacity of the masks. Defaults to 0.5.
+        **kwargs: As of :class:`mmengine.visualization.Visualizer`.
+    """
+
+    def __init__(self,
+                 name: str = 'visualizer',
+                 height: int = 240,
+                 alpha: float = 0.5,
+                 **kwargs) -> None:
+        super().__init__(name, **kwargs)
+        self.height = height
+        self.alpha = alpha
+
+    def draw_episode(self, query: np.ndarray, supports: Sequence[np.ndarray],
+                     data_sample: FewShotDataSample) -> np.ndarray:
+        """Draw one episode.
+
+        Args:
+            query (np.ndarray): RGB, uint8, ``(H, W, 3)``.
+            supports (Sequence[np.ndarray]): The K supports, likewise.
+            data_sample (FewShotDataSample): With ``support_masks``; with
+                ``pred_sem_seg`` and ``gt_sem_seg`` as far as there are any.
+
+        Returns:
+            np.ndarray: The picture, RGB, uint8.
+        """
+        name = data_sample.get('class_name', '')
+        shape = data_sample.get('ori_shape', query.shape[:2])
+        panels = []
+        for k, (image, mask) in enumerate(
+                zip(supports, data_sample.support_masks), 1):
+            title = f'support {k}' if len(supports) > 1 else 'support'
+            panels.append(
+                self._panel(image, mask == 1, SUPPORT, f'{title}: {name}'))
+        pred = truth = None
+        if 'gt_sem_seg' in data_sample:
+            truth = data_sample.gt_sem_seg.data[0]
+        if 'pred_sem_seg' in data_sample:
+            pred = data_sample.pred_sem_seg.data[0] == 1
+            title = 'prediction'
+            if truth is not None:
+                title += f': IoU {_iou(pred, truth):.1f}'
+            panels.append(self._panel(query, pred, PREDICTION, title, shape))
+        if truth is not None:
+            panels.append(
+                self._panel(query, truth == 1, TRUTH, 'ground truth', shape))
+        return np.concatenate(panels, axis=1)
+
+    def add_datasample(self,
+                       name: str,
+                       image: np.ndarray,
+                       data_sample: FewShotDataSample,
+                       supports: Sequence[np.ndarray] = (),
+                       step: int = 0,
+                       out_file: Optional[str] = None) -> None:
+        """Draw an episode and hand it to the visualizer's backends.
+
+        Args:
+            name (str): Name of the picture.
+            image (np.ndarray): The query, see :meth:`draw_episode`.
+            data_sample (FewShotDataSample): See :meth:`draw_episode`.
+            supports (Sequence[np.ndarray]): See :meth:`draw_episode`.
+            step (int): Training step or epoch of the picture. Defaults to 0.
+            out_file (str, optional): Write to this file instead.
+        """
+        picture = self.draw_episode(image, supports, data_sample)
+        if out_file is None:
+            self.add_image(name, picture, step)
+        else:
+            mmcv.imwrite(picture[..., ::-1], osp.abspath(out_file))
+
+    def _panel(self,
+               image: np.ndarray,
+               mask,
+               color: Tuple[int, int, int],
+               title: str,
+               shape: Optional[Tuple[int, int]] = None) -> np.ndarray:
+        """One image under its mask, in its own aspect ratio, with a title."""
+        mask = mask.cpu().numpy().astype(np.uint8)
+        rows, columns = shape or image.shape[:2]
+        size = (max(1, round(columns * self.height / rows)), self.height)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        blend = (1 - self.alpha) * image + self.alpha * np.array(color)
+        image = np.where(mask[..., None] == 1, blend, image).astype(np.uint8)
+        outline, _ = cv2.findContours(mask, cv2.RETR_LIST,
+                                      cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(image, outline, -1, color, thickness=2)
+
+        canvas = Image.new('RGB', (size[0] + 4, size[1] + 22), 'white')
+        canvas.paste(Image.fromarray(image), (2, 20))
+        font = ImageFont.load_default(14)
+        ImageDraw.Draw(canvas).text((4, 1), title, fill=color, font=font)
+        return np.asarray(canvas)
+
+
+def _iou(pred, truth) -> float:
+    """Foreground IoU in percent, leaving out 255."""
+    truth, pred = truth == 1, pred & (truth != 255)
+    return 100 * float((pred & truth).sum()) / max(1, int((pred | truth).sum()))
