@@ -4,6 +4,7 @@ import os.path as osp
 from typing import List
 
 from mmfss.registry import DATASETS
+
 from .episodic_dataset import EpisodicDataset
 
 IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')

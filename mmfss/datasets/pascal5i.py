@@ -2,6 +2,7 @@ import os.path as osp
 from typing import List, Optional
 
 from mmfss.registry import DATASETS
+
 from .episodic_dataset import EpisodicDataset
 
 

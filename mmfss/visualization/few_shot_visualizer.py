@@ -47,12 +47,14 @@ class FewShotVisualizer(Visualizer):
         """
         name = data_sample.get('class_name', '')
         shape = data_sample.get('ori_shape', query.shape[:2])
+        shapes = data_sample.get('support_ori_shapes',
+                                 [s.shape[:2] for s in supports])
         panels = []
-        for k, (image, mask) in enumerate(
-                zip(supports, data_sample.support_masks), 1):
-            title = f'support {k}' if len(supports) > 1 else 'support'
+        for k, image in enumerate(supports):
+            number = f' {k + 1}' if len(supports) > 1 else ''
             panels.append(
-                self._panel(image, mask == 1, SUPPORT, f'{title}: {name}'))
+                self._panel(image, data_sample.support_masks[k] == 1, SUPPORT,
+                            f'support{number}: {name}', shapes[k]))
         pred = truth = None
         if 'gt_sem_seg' in data_sample:
             truth = data_sample.gt_sem_seg.data[0]
@@ -94,11 +96,10 @@ class FewShotVisualizer(Visualizer):
                image: np.ndarray,
                mask,
                color: Tuple[int, int, int],
-               title: str,
-               shape: Optional[Tuple[int, int]] = None) -> np.ndarray:
-        """One image under its mask, in its own aspect ratio, with a title."""
+               title: str, shape: Tuple[int, int]) -> np.ndarray:
+        """One image under its mask, in its original aspect ratio."""
         mask = mask.cpu().numpy().astype(np.uint8)
-        rows, columns = shape or image.shape[:2]
+        rows, columns = shape
         size = (max(1, round(columns * self.height / rows)), self.height)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)

@@ -18,4 +18,4 @@ model = dict(
         type='HSNetHead',
         in_channels=128,
         channels=64,
-        loss_decode=dict(type='mmseg.CrossEntropyLoss')))
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)))

@@ -1,8 +1,9 @@
 _base_ = 'hsnet.py'
 
+root = '{{ fileDirname }}/../../..'
 model = dict(
     backbone=dict(
         type='mmpretrain.MobileNetV2',
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='{{ fileDirname }}/../../../demo/weights/mobilenetv2_imagenet.pth')))
+            checkpoint=f'{root}/demo/weights/mobilenetv2_imagenet.pth')))

@@ -51,6 +51,7 @@ class PackFewShotInputs(BaseTransform):
                 query=query['name'],
                 supports=[s['name'] for s in supports],
                 support_img_paths=[s['img_path'] for s in supports],
+                support_ori_shapes=[s['ori_shape'] for s in supports],
                 **{k: query[k]
                    for k in self.meta_keys if k in query}))
         sample.gt_sem_seg = PixelData(

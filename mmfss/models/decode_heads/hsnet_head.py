@@ -20,7 +20,8 @@ class HSNetHead(BaseModule):
         self,
         in_channels: int = 128,
         channels: int = 64,
-        loss_decode: dict = dict(type='mmseg.CrossEntropyLoss')
+        loss_decode: dict = dict(
+            type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
     ) -> None:
         super().__init__()
         self.before = nn.Sequential(

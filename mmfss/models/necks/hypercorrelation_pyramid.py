@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmfss.registry import MODELS
+
 from ..layers import CenterPivotConv4d, hypercorrelation, mask_features
 
 

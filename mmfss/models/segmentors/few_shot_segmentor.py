@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmfss.registry import MODELS
 from mmfss.structures import FewShotDataSample
+
 from ..backbones import FeatureTaps
 from ..backbones.weights import check_weights_fit, rename_torchvision
 from ..layers import kshot_vote

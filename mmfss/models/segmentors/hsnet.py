@@ -3,6 +3,7 @@ from typing import Dict, Optional, Sequence, Union
 from torch import Tensor
 
 from mmfss.registry import MODELS
+
 from .few_shot_segmentor import FewShotSegmentor
 
 

@@ -1,0 +1,93 @@
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmfss')
+
+
+@pytest.fixture(scope='session')
+def objects30():
+    """The bundled photos."""
+    return str(REPO / 'demo' / 'data' / 'objects30')
+
+
+@pytest.fixture(scope='session')
+def voc_subset():
+    """A real VOC2012 subset, which may not be bundled (the photos' terms)."""
+    root = os.environ.get('MMFSS_TEST_DATA')
+    if not root:
+        pytest.skip('MMFSS_TEST_DATA names no VOC2012 subset')
+    return Path(root)
+
+
+@pytest.fixture
+def log():
+    """The messages that mmengine's logger gets."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def tiny_voc(tmp_path):
+    """A VOC-shaped folder: real JPEG and palette PNG files, 3 per class."""
+    root = tmp_path / 'VOC2012'
+    for folder in ('JPEGImages', 'SegmentationClassAug'):
+        (root / folder).mkdir(parents=True)
+    rs = np.random.RandomState(0)
+    for fold in range(4):
+        lines = []
+        for value in range(5 * fold + 1, 5 * fold + 6):
+            for number in range(3):
+                name = f'2007_{value:03d}{number:03d}'
+                write_pair(root, name, value, rs)
+                lines.append(f'{name}__{value:02d}')
+        for part in ('trn', 'val'):
+            path = root / 'splits' / part / f'fold{fold}.txt'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('\n'.join(lines) + '\n')
+    return root
+
+
+def write_pair(root, name, value, rs, size=(50, 40)):
+    """One image and its mask: an object, its 255 boundary, background."""
+    image = rs.randint(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.jpg')
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    mask[8:30, 8:36] = 255
+    mask[10:28, 10:34] = value
+    png = Image.fromarray(mask).convert('P')
+    png.putpalette([i for i in range(256) for _ in range(3)])
+    png.save(root / 'SegmentationClassAug' / f'{name}.png')
+
+
+def pipeline(size):
+    """The configs' pipeline at another size."""
+    return [
+        dict(
+            type='ForEachImage',
+            transforms=[
+                dict(
+                    type='LoadImageFromFile',
+                    imdecode_backend='pillow',
+                    color_type='color_ignore_orientation'),
+                dict(type='LoadFewShotMask'),
+                dict(type='ResizeFewShot', scale=(size, size))
+            ]),
+        dict(type='PackFewShotInputs')
+    ]

@@ -1,0 +1,39 @@
+import pytest
+from mmengine.config import Config
+
+from mmfss.registry import MODELS
+from tests.conftest import REPO
+
+CONFIGS = sorted((REPO / 'configs').glob('*.py'))
+PARAMETERS = dict(vgg16=2_570_018, resnet50=2_573_794, resnet101=2_587_394)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_config(path):
+    cfg = Config.fromfile(path)
+    assert cfg.default_scope == 'mmfss'
+    model = MODELS.build(cfg.model)
+    parts = path.stem.split('_')
+    expected = PARAMETERS.get(parts[1])
+    if expected:
+        assert expected == sum(
+            p.numel() for p in model.parameters() if p.requires_grad)
+        assert cfg.model.backbone.init_cfg.checkpoint.startswith('https://')
+    if 'pascal5i' in path.stem:
+        fold = int(parts[-1][-1])
+        for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                       cfg.test_dataloader):
+            assert loader.dataset.fold == fold
+            assert loader.dataset.data_root == 'data/VOCdevkit/VOC2012'
+        assert cfg.train_dataloader.batch_size == 20
+        assert cfg.auto_scale_lr.base_batch_size == 20
+        assert cfg.test_dataloader.dataset.num_episodes == 1000
+    assert cfg.train_cfg.max_epochs == cfg.max_epochs
+
+
+def test_all_published_configs_are_there():
+    names = {path.stem for path in CONFIGS}
+    assert names >= {
+        f'hsnet_{backbone}_pascal5i_fold{fold}'
+        for backbone in PARAMETERS for fold in range(4)
+    }

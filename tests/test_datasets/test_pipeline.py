@@ -1,0 +1,93 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmfss.datasets import FolderDataset, PASCAL5iDataset
+from mmfss.datasets.transforms.resize_few_shot import nearest_index
+from tests.conftest import pipeline
+
+
+def test_packed_episode(tiny_voc):
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc),
+        split_dir=str(tiny_voc / 'splits'),
+        fold=2,
+        shot=5,
+        test_mode=True,
+        pipeline=pipeline(32))
+    item = dataset[7]
+    episode = dataset.get_episode(7)
+    assert item['inputs']['query'].shape == (3, 32, 32)
+    assert item['inputs']['support'].shape == (5, 3, 32, 32)
+    assert item['inputs']['query'].dtype == torch.uint8
+    sample = item['data_samples']
+    assert sample.shot == 5
+    assert sample.class_id == episode.class_id in range(10, 15)
+    assert sample.class_name == dataset.metainfo['classes'][episode.class_id]
+    assert (sample.query, tuple(sample.supports)) == (episode.query,
+                                                      episode.supports)
+    assert sample.ori_shape == (40, 50)
+    assert sample.img_shape == (32, 32)
+    for mask in (sample.gt_sem_seg.data, sample.support_masks):
+        assert set(mask.unique().tolist()) == {0, 1, 255}
+
+
+def test_other_classes_are_background(tiny_voc):
+    path = tiny_voc / 'SegmentationClassAug' / '2007_001000.png'
+    mask = np.array(Image.open(path))
+    mask[:4] = 20
+    Image.fromarray(mask).save(path)
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc),
+        split_dir=str(tiny_voc / 'splits'),
+        test_mode=True,
+        pipeline=pipeline(64))
+    assert dataset.get_episode(0).query == '2007_001000'
+    assert (dataset[0]['data_samples'].gt_sem_seg.data[0, :4] == 0).all()
+
+
+def test_folder_masks_count_any_non_zero_value(tmp_path):
+    values = dict(a=1, b=128, c=255)
+    for folder in ('images', 'masks'):
+        (tmp_path / folder / 'cup').mkdir(parents=True)
+    for name, value in values.items():
+        image = np.zeros((20, 20, 3), np.uint8)
+        Image.fromarray(image).save(tmp_path / 'images' / 'cup' / f'{name}.png')
+        mask = np.zeros((20, 20), np.uint8)
+        mask[:5] = value
+        Image.fromarray(mask).save(tmp_path / 'masks' / 'cup' / f'{name}.png')
+    dataset = FolderDataset(
+        str(tmp_path), test_mode=True, pipeline=pipeline(20))
+    assert len(dataset) == 3
+    for item in (dataset[i]['data_samples'] for i in range(3)):
+        assert int(item.gt_sem_seg.data.sum()) == 100
+        assert int(item.support_masks.sum()) == 100
+
+
+def test_exif_rotation_is_ignored(tiny_voc):
+    path = tiny_voc / 'JPEGImages' / '2007_001000.jpg'
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = 6  # rotated by a quarter
+    image.save(path, exif=exif)
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc),
+        split_dir=str(tiny_voc / 'splits'),
+        test_mode=True,
+        pipeline=pipeline(32))
+    assert dataset[0]['data_samples'].ori_shape == (40, 50)
+
+
+@given(st.integers(1, 2000), st.integers(1, 1000))
+def test_nearest_index_stays_inside_and_in_order(size_in, size_out):
+    index = nearest_index(size_in, size_out)
+    assert len(index) == size_out
+    assert index[0] == 0 and index[-1] < size_in
+    assert (np.diff(index) >= 0).all()
+
+
+def test_nearest_index_is_computed_in_float32():
+    assert 300 * 84 / 400 == 63
+    assert nearest_index(84, 400)[300] == 62  # float32(0.21) * 300 < 63

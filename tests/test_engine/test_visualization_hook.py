@@ -1,0 +1,76 @@
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from PIL import Image
+
+from mmfss.engine.hooks import FewShotVisualizationHook
+from mmfss.structures import FewShotDataSample
+from mmfss.visualization import FewShotVisualizer
+
+
+def batch(indices, shot):
+    samples = []
+    for index in indices:
+        sample = FewShotDataSample(
+            metainfo=dict(
+                sample_idx=index, class_name='teapot', ori_shape=(30, 60),
+                support_ori_shapes=[(40, 20)] * shot))
+        sample.support_masks = torch.ones(shot, 32, 32, dtype=torch.uint8)
+        mask = torch.zeros(1, 32, 32, dtype=torch.int64)
+        mask[:, :16] = 1
+        sample.pred_sem_seg = PixelData(data=mask)
+        sample.gt_sem_seg = PixelData(data=mask.clone())
+        samples.append(sample)
+    inputs = dict(
+        query=[torch.zeros(3, 32, 32, dtype=torch.uint8)] * len(indices),
+        support=[torch.zeros(shot, 3, 32, 32, dtype=torch.uint8)] * len(indices))
+    return dict(inputs=inputs), samples
+
+
+@pytest.fixture
+def runner(tmp_path):
+    visualizer = FewShotVisualizer(
+        vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
+    return SimpleNamespace(
+        visualizer=visualizer, _train_loop=SimpleNamespace(), epoch=3)
+
+
+@pytest.mark.parametrize('kwargs, drawn', [
+    (dict(interval=2), [0, 2, 4]),
+    (dict(episodes=[1, 4]), [1, 4]),
+    (dict(draw=False, interval=1), []),
+])
+def test_chosen_episodes_are_drawn_whatever_the_batch(runner, tmp_path, kwargs,
+                                                      drawn):
+    hook = FewShotVisualizationHook(**kwargs)
+    for indices in ([0, 1, 2], [3, 4]):
+        hook.after_val_iter(runner, 0, *batch(indices, 1))
+    files = sorted(p.name for p in tmp_path.rglob('*.png'))
+    assert files == [f'val_{i:04d}_teapot_3.png' for i in drawn]
+
+
+def test_panels_have_the_photos_aspects(runner, tmp_path):
+    hook = FewShotVisualizationHook(interval=1, out_dir=str(tmp_path / 'out'))
+    data, outputs = batch([7], shot=5)
+    hook.after_test_iter(runner, 0, data, outputs)
+    picture = Image.open(tmp_path / 'out' / 'test_0007_teapot.png')
+    # five supports half as wide as high, two queries twice as wide
+    assert picture.size == (5 * (120 + 4) + 2 * (480 + 4), 240 + 22)
+
+
+def test_boundary_is_left_out_of_the_iou(runner):
+    data, (sample, ) = batch([0], shot=1)
+    images = torch.zeros(32, 32, 3, dtype=torch.uint8).numpy()
+    whole = runner.visualizer.draw_episode(images, [images], sample)
+    other = copy.deepcopy(sample)
+    other.gt_sem_seg.data[:, 16:] = 255
+    other.pred_sem_seg.data[:] = 1
+    with_boundary = runner.visualizer.draw_episode(images, [images], other)
+    title = (slice(0, 18), slice(124, 360))  # the prediction's, 'IoU 100.0'
+    assert (whole[title] == with_boundary[title]).all()
+    other.gt_sem_seg.data[:, 16:] = 0
+    worse = runner.visualizer.draw_episode(images, [images], other)
+    assert (whole[title] != worse[title]).any()

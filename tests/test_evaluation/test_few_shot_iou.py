@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmfss.evaluation import FewShotIoU
+
+DATA = Path(__file__).parents[1] / 'data'
+CLASSES = tuple(f'class{i}' for i in range(80))
+
+
+def evaluate(preds, labels, class_ids, fold, batch=1):
+    metric = FewShotIoU()
+    metric.dataset_meta = dict(classes=CLASSES, class_ids=fold)
+    samples = [
+        dict(
+            pred_sem_seg=dict(data=torch.as_tensor(p)[None]),
+            gt_sem_seg=dict(data=torch.as_tensor(g)[None]),
+            class_id=int(c)) for p, g, c in zip(preds, labels, class_ids)
+    ]
+    for i in range(0, len(samples), batch):
+        metric.process({}, samples[i:i + batch])
+    return metric.evaluate(len(samples))
+
+
+@pytest.mark.parametrize('benchmark', ['pascal', 'coco'])
+@pytest.mark.parametrize('batch', [1, 7])
+def test_golden(benchmark, batch):
+    golden = np.load(DATA / f'metric_{benchmark}.npz')
+    shape = tuple(golden['shape'])
+
+    def unpack(name):
+        return np.unpackbits(golden[name])[:np.prod(shape)].reshape(shape)
+
+    labels = unpack('gt').astype(np.int64)
+    labels[unpack('ignore') == 1] = 255
+    result = evaluate(
+        unpack('pred').astype(np.int64), labels, golden['class_id'],
+        golden['class_ids'].tolist(), batch)
+    assert result['mIoU'] == pytest.approx(float(golden['mIoU']), abs=1e-4)
+    assert result['FB-IoU'] == pytest.approx(float(golden['FBIoU']), abs=1e-4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31 - 1))
+def test_bounds_and_all_foreground(seed):
+    rs = np.random.RandomState(seed)
+    labels = rs.choice([0, 1, 255], (6, 8, 8))
+    class_ids = rs.randint(0, 3, 6)
+    perfect = evaluate(labels == 1, labels, class_ids, sorted(set(class_ids)))
+    assert perfect['mIoU'] == perfect['FB-IoU'] == 100
+    trivial = evaluate(np.ones_like(labels), labels, class_ids, [0, 1, 2])
+    assert trivial['mIoU'] == pytest.approx(trivial['mIoU_all_foreground'])
+    wrong = evaluate(labels != 1, labels, class_ids, [0, 1, 2])
+    assert wrong['mIoU'] == wrong['FB-IoU'] == 0
+
+
+def test_table_names_the_classes(log):
+    evaluate(np.ones((1, 2, 2)), np.ones((1, 2, 2)), [7], [7])
+    table = '\n'.join(log)
+    assert 'class7' in table and 'class6' not in table
+
+
+def test_saved_masks(tmp_path):
+    metric = FewShotIoU(output_dir=str(tmp_path))
+    mask = torch.tensor([[[0, 1], [1, 1]]])
+    metric.process({}, [
+        dict(
+            pred_sem_seg=dict(data=mask),
+            gt_sem_seg=dict(data=mask),
+            class_id=0,
+            class_name='cup',
+            sample_idx=12,
+            query='cup/03')
+    ])
+    saved = Image.open(tmp_path / '0012_cup_cup_03.png')
+    assert np.array(saved).tolist() == [[0, 255], [255, 255]]

@@ -1,0 +1,177 @@
+import copy
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+
+from mmfss.models import FeatureTaps
+from mmfss.registry import MODELS
+from mmfss.structures import FewShotDataSample
+
+MOBILENET = dict(type='mmpretrain.MobileNetV2')
+
+
+def hsnet(backbone=MOBILENET, **kwargs):
+    neck = kwargs.pop('neck', {})
+    return MODELS.build(
+        dict(
+            type='HSNet',
+            backbone=backbone,
+            neck=dict(type='HypercorrelationPyramid', **neck),
+            decode_head=dict(type='HSNetHead'),
+            **kwargs))
+
+
+def episodes(batch, shot, height, width):
+    inputs = dict(
+        query=torch.randn(batch, 3, height, width),
+        support=torch.randn(batch, shot, 3, height, width))
+    samples = []
+    for _ in range(batch):
+        sample = FewShotDataSample()
+        sample.gt_sem_seg = PixelData(
+            data=torch.randint(0, 2, (1, height, width)))
+        sample.support_masks = torch.randint(
+            0, 2, (shot, height, width), dtype=torch.uint8)
+        samples.append(sample)
+    return inputs, samples
+
+
+@pytest.mark.parametrize('backbone', [
+    dict(type='mmpretrain.ResNet', depth=50),
+    dict(type='mmpretrain.VGG', depth=16), MOBILENET
+], ids=lambda b: b['type'])
+@pytest.mark.parametrize('height, width', [(65, 97), (128, 64)])
+def test_modes_at_any_size(backbone, height, width):
+    model = hsnet(backbone).train()
+    inputs, samples = episodes(2, 3, height, width)
+    loss = model(inputs, samples, mode='loss')['loss_ce']
+    loss.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained
+               if p.numel() > 2)
+    model.eval()
+    with torch.no_grad():
+        logits = model(inputs, samples, mode='tensor')
+        assert logits.shape[:3] == (2, 3, 2)
+        results = model(inputs, samples, mode='predict')
+    for result in results:
+        mask = result.pred_sem_seg.data
+        assert mask.shape == (1, height, width)
+        assert mask.dtype == torch.int64 and set(mask.unique().tolist()) <= {0, 1}
+        assert result.seg_logits.data.shape == (2, height, width)
+
+
+def test_batch_and_shots_do_not_mix():
+    model = hsnet().eval()
+    inputs, samples = episodes(2, 2, 64, 64)
+    with torch.no_grad():
+        together = model(inputs, samples, mode='tensor')
+        for b in range(2):
+            for k in range(2):
+                one = copy.deepcopy(samples[b])
+                one.support_masks = one.support_masks[k:k + 1]
+                alone = model(
+                    dict(query=inputs['query'][b:b + 1],
+                         support=inputs['support'][b:b + 1, k:k + 1]), [one],
+                    mode='tensor')
+                torch.testing.assert_close(
+                    alone[0, 0], together[b, k], atol=1e-5, rtol=1e-4)
+
+
+def test_boundary_counts_as_background():
+    model = hsnet().eval()
+    inputs, samples = episodes(1, 1, 64, 64)
+    with_boundary = copy.deepcopy(samples)
+    for label in (with_boundary[0].gt_sem_seg.data,
+                  with_boundary[0].support_masks):
+        label[label == 0] = 255
+    with torch.no_grad():
+        assert (model(inputs, samples, mode='loss')['loss_ce'] == model(
+            inputs, with_boundary, mode='loss')['loss_ce'])
+
+
+def test_frozen_backbone():
+    model = hsnet(dict(type='mmpretrain.ResNet', depth=50))
+    before = copy.deepcopy(model.backbone.state_dict())
+    model.train()
+    assert not any(m.training for m in model.backbone.modules())
+    assert model.neck.training and model.decode_head.training
+    assert not any(p.requires_grad for p in model.backbone.parameters())
+    optimizer = torch.optim.Adam(p for p in model.parameters()
+                                 if p.requires_grad)
+    for _ in range(2):
+        model(*episodes(2, 1, 64, 64), mode='loss')['loss_ce'].backward()
+        optimizer.step()
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_unmasked_support_is_the_ablation():
+    torch.manual_seed(0)
+    masked = hsnet().eval()
+    unmasked = hsnet(neck=dict(mask_support=False)).eval()
+    unmasked.load_state_dict(masked.state_dict())
+    inputs, samples = episodes(1, 1, 64, 64)
+    everything = copy.deepcopy(samples)
+    everything[0].support_masks[:] = 1
+    with torch.no_grad():
+        expected = masked(inputs, everything, mode='tensor')
+        torch.testing.assert_close(
+            unmasked(inputs, samples, mode='tensor'), expected)
+        assert not torch.equal(masked(inputs, samples, mode='tensor'), expected)
+
+
+def test_copied_model_reads_its_own_backbone():
+    model = hsnet().eval()
+    twin = copy.deepcopy(model)
+    for p in model.backbone.parameters():
+        p.data.zero_()
+    inputs, samples = episodes(1, 1, 64, 64)
+    features = twin.extract_feat(inputs['query'])
+    assert features[0][0].abs().max() > 0
+    assert twin.taps.backbone is twin.backbone
+
+
+def test_taps_of_the_published_backbones():
+    for config, maps, sides in (
+        (dict(type='mmpretrain.ResNet', depth=50), (3, 6, 4), (13, 25, 50)),
+        (dict(type='mmpretrain.ResNet', depth=101), (3, 23, 4), (13, 25, 50)),
+        (dict(type='mmpretrain.VGG', depth=16), (1, 3, 3), (12, 25, 50)),
+        (MOBILENET, (4, 7, 3), (13, 25, 50)),
+    ):
+        taps = FeatureTaps(MODELS.build(config))
+        assert taps.num_maps == maps
+        with torch.no_grad():
+            levels = taps(torch.randn(1, 3, 400, 400))
+        assert [{f.shape[-1] for f in level}
+                for level in levels] == [{s} for s in sides]
+        # before the ReLU: negative values are there
+        assert all(f.min() < 0 for level in levels[1:] for f in level)
+
+
+def test_taps_leave_the_backbone_as_it_was():
+    backbone = MODELS.build(dict(type='mmpretrain.ResNet', depth=50))
+    backbone.eval()
+    taps = FeatureTaps(backbone)
+    image = torch.randn(1, 3, 64, 64)
+    expected = backbone(image)[-1]
+    taps(image)
+    assert torch.equal(backbone(image)[-1], expected)
+    assert not any(m._forward_hooks or m._forward_pre_hooks
+                   for m in backbone.modules())
+
+
+def test_tap_that_is_not_there():
+    with pytest.raises(ValueError, match="'layer5.0'.*nearest.*layer4.0"):
+        hsnet(dict(type='mmpretrain.ResNet', depth=50), taps=[['layer5.0']])
+
+
+def test_backbone_without_preset():
+    with pytest.raises(ValueError, match='preset.*LeNet5.*taps'):
+        hsnet(dict(type='mmpretrain.LeNet5'))
+
+
+def test_levels_must_agree():
+    with pytest.raises(ValueError, match='one item per level'):
+        hsnet(taps=[['layer6.0'], ['layer4.0']])

@@ -1,0 +1,109 @@
+"""No part of a model stays random without anybody noticing."""
+import pytest
+import torch
+from mmengine.runner import load_checkpoint
+
+from mmfss.registry import MODELS
+from tests.published import VGG16_CONVS, build
+from tests.test_models.test_hsnet import hsnet
+
+
+@pytest.fixture
+def torchvision_vgg16(tmp_path):
+    """A file with torchvision's names, classifier included."""
+    torch.manual_seed(0)
+    ours = MODELS.build(dict(type='mmpretrain.VGG', depth=16)).state_dict()
+    convs = [k.rsplit('.', 1)[0] for k in ours if k.endswith('weight')]
+    state = {
+        f'features.{number}.{name}': torch.randn_like(ours[f'{conv}.{name}'])
+        for conv, number in zip(convs, VGG16_CONVS) for name in ('weight', 'bias')
+    }
+    state['classifier.0.weight'] = torch.zeros(2, 2)
+    torch.save(state, tmp_path / 'vgg16.pth')
+    return state, str(tmp_path / 'vgg16.pth')
+
+
+def test_torchvision_vgg_is_renamed_on_loading(torchvision_vgg16):
+    state, path = torchvision_vgg16
+    model = hsnet(
+        dict(
+            type='mmpretrain.VGG',
+            depth=16,
+            init_cfg=dict(type='Pretrained', checkpoint=path)))
+    model.init_weights()
+    features = model.backbone.features
+    assert torch.equal(features[0].conv.weight, state['features.0.weight'])
+    assert torch.equal(features[16].conv.bias, state['features.28.bias'])
+
+
+def test_the_zoos_own_names_load_too(tmp_path):
+    backbone = MODELS.build(dict(type='mmpretrain.VGG', depth=16))
+    path = str(tmp_path / 'zoo.pth')
+    torch.save(
+        dict(state_dict={
+            f'backbone.{k}': v for k, v in backbone.state_dict().items()
+        }), path)
+    model = hsnet(
+        dict(
+            type='mmpretrain.VGG',
+            depth=16,
+            init_cfg=dict(type='Pretrained', checkpoint=path, prefix='backbone')))
+    model.init_weights()
+    assert torch.equal(model.backbone.features[4].conv.weight,
+                       backbone.features[4].conv.weight)
+
+
+def test_backbone_weights_of_another_backbone(torchvision_vgg16):
+    _, path = torchvision_vgg16
+    model = hsnet(
+        dict(
+            type='mmpretrain.ResNet',
+            depth=50,
+            init_cfg=dict(type='Pretrained', checkpoint=path)))
+    with pytest.raises(ValueError, match='do not fit ResNet: conv1.weight is miss'):
+        model.init_weights()
+
+
+@pytest.mark.parametrize('saved, loaded', [('resnet50', 'vgg16'),
+                                           ('vgg16', 'resnet50'),
+                                           ('resnet50', 'resnet101'),
+                                           ('resnet101', 'resnet50')])
+def test_checkpoint_of_another_backbone(saved, loaded, tmp_path):
+    path = str(tmp_path / 'model.pth')
+    torch.save(dict(state_dict=build(saved).state_dict()), path)
+    with pytest.raises(ValueError, match='do not fit HSNet.*another backbone'):
+        load_checkpoint(build(loaded), path)
+    load_checkpoint(build(saved), path)
+
+
+def test_random_frozen_backbone_is_loud(log):
+    hsnet().init_weights()
+    assert any('MobileNetV2 backbone is RANDOM' in line for line in log)
+
+
+class Malicious:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+def test_pickle_with_code_is_refused(tmp_path):
+    path, trace = str(tmp_path / 'model.pth'), tmp_path / 'trace'
+    torch.save(dict(state_dict={}, extra=Malicious(str(trace))), path)
+    with pytest.raises(RuntimeError, match='model.pth.*not loaded'):
+        load_checkpoint(hsnet(), path)
+    assert not trace.exists()
+
+
+def test_damaged_checkpoint(tmp_path):
+    path = tmp_path / 'model.pth'
+    torch.save(dict(state_dict=hsnet().state_dict()), path)
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(RuntimeError, match='model.pth is damaged'):
+        load_checkpoint(hsnet(), str(path))
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        load_checkpoint(hsnet(), 'nowhere.pth')
