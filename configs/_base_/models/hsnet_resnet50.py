@@ -4,7 +4,7 @@ _base_ = 'hsnet.py'
 torchvision_weights = 'https://download.pytorch.org/models/resnet50-0676ba61.pth'
 # the zoo's own, with another training recipe: to use them, set
 # model.backbone.init_cfg=dict(checkpoint=zoo_weights, prefix='backbone')
-zoo_weights = 'https://download.openmmlab.com/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
+zoo_weights = 'https://mmassets.onedl.ai/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
 
 model = dict(
     backbone=dict(
