@@ -1,11 +1,9 @@
 """Train a few-shot segmentor."""
 import argparse
-import os
-import os.path as osp
 import sys
 
 import torch
-from mmengine.config import Config, DictAction
+from cli import add_common_arguments, load_config
 from mmengine.runner import Runner
 
 from mmfss.compat import prepare_distributed
@@ -14,7 +12,6 @@ from mmfss.compat import prepare_distributed
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -23,36 +20,13 @@ def parse_args() -> argparse.Namespace:
         'the work dir')
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision (needs CUDA)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value; nested keys with '
-        'dots: train_dataloader.dataset.fold=1')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_common_arguments(parser)
+    return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    # work_dir: command line > config > named after the config
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
-
+    cfg = load_config(args)
     if args.amp:
         if not torch.cuda.is_available():
             sys.exit('--amp: mixed precision needs CUDA, and there is none here. '

@@ -113,9 +113,22 @@ class EpisodicDataset(BaseDataset):
             Episode: The episode.
         """
         entry = self.data_list[query]
-        names = self._names[entry['class_id']]
-        supports = draw_supports(rs, names, entry['name'], self.shot)
-        return Episode(entry['class_id'], entry['name'], supports)
+        return self.complete_episode(entry['class_id'], entry['name'], rs)
+
+    def complete_episode(self, class_id: int, query: str,
+                         rs: np.random.RandomState) -> Episode:
+        """Draw the supports for a query.
+
+        Args:
+            class_id (int): The episode's class.
+            query (str): The query's name.
+            rs (RandomState): The random stream to draw from.
+
+        Returns:
+            Episode: The episode.
+        """
+        supports = draw_supports(rs, self._names[class_id], query, self.shot)
+        return Episode(class_id, query, supports)
 
     def get_episode(self, idx: Union[int, Tuple[int, int]]) -> Episode:
         """The episode at an index.
