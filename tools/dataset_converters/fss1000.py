@@ -1,0 +1,100 @@
+"""Check an FSS-1000 folder, which needs no conversion.
+
+ROOT holds 1000 folders, one per class, each with 1.jpg .. 10.jpg and their masks
+1.png .. 10.png (8-bit; from 128 on = the class). Every image and mask is read.
+Problems are listed, and the exit code is 1 when there are any.
+"""
+import argparse
+import os
+import os.path as osp
+import sys
+from typing import List
+
+import numpy as np
+from common import BadInput, add_nproc, parallel_map, run
+from PIL import Image
+
+CLASSES = 1000
+NUMBERS = range(1, 11)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('root', help='the FSS-1000 folder, e.g. data/fss1000')
+    add_nproc(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if not osp.isdir(args.root):
+        raise BadInput(f'there is no folder {args.root}. Unpack FSS-1000 there.')
+    folders = sorted(e.path for e in os.scandir(args.root) if e.is_dir())
+    found = parallel_map(check_class, folders, args.nproc, 'FSS-1000')
+    problems = [problem for of_class in found for problem in of_class]
+    if len(folders) != CLASSES:
+        problems.append(
+            f'{args.root}: {len(folders)} class folders instead of {CLASSES}. '
+            'Its folders must be the classes: unpack the archive again, or name '
+            'the folder that holds them.')
+    print(*problems, sep='\n', end='\n' if problems else '')
+    print(f'{args.root}: {len(folders)} classes, {len(problems)} problem(s).')
+    sys.exit(bool(problems))
+
+
+def check_class(folder: str) -> List[str]:
+    """Check the image and mask pairs of a class.
+
+    Args:
+        folder (str): The folder of the class.
+
+    Returns:
+        list[str]: The problems; empty if all is well.
+    """
+    names = {f'{n}.{kind}' for n in NUMBERS for kind in ('jpg', 'png')}
+    files = set(os.listdir(folder))
+    problems = []
+    if names - files:
+        problems.append(f'{folder}: missing: {", ".join(sorted(names - files))}. '
+                        'Unpack the class again.')
+    for number in NUMBERS:
+        image, mask = f'{number}.jpg', f'{number}.png'
+        if {image, mask} <= files:
+            problems += check_pair(osp.join(folder, image), osp.join(folder, mask))
+    return problems
+
+
+def check_pair(image_path: str, mask_path: str) -> List[str]:
+    """Check an image and its mask: whole, of one size, mask with an object."""
+    pixels = {}
+    for path in (image_path, mask_path):
+        try:
+            with Image.open(path) as file:
+                pixels[path] = np.array(file)
+        except (OSError, SyntaxError) as error:
+            return [f'{path}: cannot be read ({error}). Replace the file.']
+    image, mask = pixels[image_path], pixels[mask_path]
+    if image.shape[:2] != mask.shape[:2]:
+        return [
+            f'{mask_path}: {mask.shape[1]}x{mask.shape[0]} (width x height), its '
+            f'image is {image.shape[1]}x{image.shape[0]}. Replace one of them.'
+        ]
+    if mask.dtype != np.uint8:
+        return [
+            f'{mask_path}: values of {mask.dtype}; a mask must be an 8-bit grey '
+            'or RGB PNG. Convert it.'
+        ]
+    if mask.ndim == 3:  # RGB; an alpha channel says nothing
+        mask = mask[..., :3]
+    if mask.max() < 128:
+        return [
+            f'{mask_path}: shows no object: no value is 128 or more, the '
+            f'greatest is {mask.max()}. Replace the mask, or convert it to 0 and '
+            '255.'
+        ]
+    return []
+
+
+if __name__ == '__main__':
+    run(main)
