@@ -78,7 +78,7 @@ def test_bundled_photos(file, backbone, objects30):
         query = str(golden[f'ep{number}_query'])
         supports = tuple(map(str, golden[f'ep{number}_supports']))
         class_id = dataset.metainfo['classes'].index(query.split('/')[0])
-        dataset.episodes = [Episode(class_id, query, supports)]
+        dataset.episodes = [(0, Episode(class_id, query, supports))]
         check(model, golden, f'ep{number}_', dataset[0])
         number += 1
     assert number

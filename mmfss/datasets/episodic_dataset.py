@@ -5,10 +5,11 @@ from functools import lru_cache
 from typing import List, Optional, Tuple, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, force_full_init
 from PIL import Image, UnidentifiedImageError
 
 from .episodes import Episode, draw_supports
+from .protocols import Protocol
 
 
 class EpisodicDataset(BaseDataset):
@@ -27,11 +28,16 @@ class EpisodicDataset(BaseDataset):
 
     Args:
         shot (int): Number of support images per episode, K. Defaults to 1.
-        num_episodes (int, optional): Length of an epoch or of the test list.
-            Defaults to None: every entry is the query once.
-        seed (int): Seed of the draws. Defaults to 0.
+        num_episodes (int, optional): Length of an epoch or of a test list.
+            Defaults to None: in testing the protocol's, or else every entry is
+            the query once.
+        seed (int, optional): Seed of the draws. Defaults to None: 0 in
+            training, the protocol's in testing.
+        protocol (str | dict): How testing is done, see :class:`Protocol`; a
+            dict makes a new one. Defaults to 'hsnet'.
         **kwargs: As of :class:`mmengine.dataset.BaseDataset`: ``data_root``,
             ``data_prefix``, ``metainfo``, ``pipeline``, ``test_mode``, ....
+            ``serialize_data`` has no effect.
 
     Raises:
         FileNotFoundError: The data root, or a file of the lists, is not there.
@@ -42,7 +48,8 @@ class EpisodicDataset(BaseDataset):
     def __init__(self,
                  shot: int = 1,
                  num_episodes: Optional[int] = None,
-                 seed: int = 0,
+                 seed: Optional[int] = None,
+                 protocol: Union[str, dict] = 'hsnet',
                  **kwargs) -> None:
         for name, value in (('shot', shot), ('num_episodes', num_episodes)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -52,8 +59,16 @@ class EpisodicDataset(BaseDataset):
         self.shot = shot
         self.num_episodes = num_episodes
         self.seed = seed
+        self.protocol = Protocol.get(protocol)
+        changes = {}
+        if seed is not None:
+            changes['seeds'] = (seed, )
+        if num_episodes is not None:
+            changes['num_episodes'] = num_episodes
+        if changes and kwargs.get('test_mode'):
+            self.protocol = self.protocol.modified(**changes)
         # the lists are small, and drawing reads all of a class
-        kwargs.setdefault('serialize_data', False)
+        kwargs['serialize_data'] = False
         super().__init__(**kwargs)
 
     @abstractmethod
@@ -90,14 +105,35 @@ class EpisodicDataset(BaseDataset):
         self._metainfo['class_ids'] = sorted(self._names)
         self._check_classes()
         self._check_files()
+        if self.num_episodes is None and self.test_mode:
+            self.num_episodes = self.protocol.num_episodes
         if self.num_episodes is None:
             self.num_episodes = len(self.data_list)
         if self.test_mode:
-            rs = np.random.RandomState(self.seed)
+            self.episode_lists = {
+                seed: self._draw_list(seed)
+                for seed in self.protocol.seeds
+            }
             self.episodes = [
-                self.draw_episode(n % len(self.data_list), rs)
-                for n in range(self.num_episodes)
+                (seed, episode) for seed, episodes in self.episode_lists.items()
+                for episode in episodes
             ]
+        elif self.seed is None:
+            self.seed = 0
+
+    def _draw_list(self, seed: int) -> List[Episode]:
+        rs = np.random.RandomState(seed)
+        return [
+            self.draw_episode(n % len(self.data_list), rs)
+            for n in range(self.num_episodes)
+        ]
+
+    @property
+    def class_names(self) -> List[str]:
+        """list[str]: Names of the classes that there are entries of."""
+        return [
+            self._metainfo['classes'][c] for c in self._metainfo['class_ids']
+        ]
 
     def draw_episode(self, query: int, rs: np.random.RandomState) -> Episode:
         """Draw one episode.
@@ -127,9 +163,12 @@ class EpisodicDataset(BaseDataset):
         Returns:
             Episode: The episode.
         """
-        supports = draw_supports(rs, self._names[class_id], query, self.shot)
+        unique = self.test_mode and self.protocol.unique_supports
+        supports = draw_supports(rs, self._names[class_id], query, self.shot,
+                                 unique)
         return Episode(class_id, query, supports)
 
+    @force_full_init
     def get_episode(self, idx: Union[int, Tuple[int, int]]) -> Episode:
         """The episode at an index.
 
@@ -138,7 +177,7 @@ class EpisodicDataset(BaseDataset):
                 training.
         """
         if self.test_mode:
-            return self.episodes[idx]
+            return self.episodes[idx][1]
         if isinstance(idx, int):
             raise TypeError(
                 f'{type(self).__name__} in training is indexed by (epoch, n), '
@@ -158,8 +197,8 @@ class EpisodicDataset(BaseDataset):
 
         Returns:
             dict: ``query`` (dict) and ``supports`` (list[dict]) with the paths
-            of each image and its mask, ``class_id``, ``class_name`` and
-            ``sample_idx``.
+            of each image and its mask, ``class_id``, ``class_name``,
+            ``sample_idx``, ``seed`` and ``original_size``.
         """
         episode = self.get_episode(idx)
         images = [
@@ -176,26 +215,32 @@ class EpisodicDataset(BaseDataset):
             supports=images[1:],
             class_id=episode.class_id,
             class_name=self._metainfo['classes'][episode.class_id],
-            sample_idx=idx)
+            sample_idx=idx,
+            seed=self.episodes[idx][0] if self.test_mode else self.seed,
+            original_size=self.test_mode and self.protocol.original_size)
 
     def __getitem__(self, idx: Union[int, Tuple[int, int]]) -> dict:
         """The episode at an index, after the pipeline."""
         return self.pipeline(self.get_data_info(idx))
 
+    @force_full_init
     def __len__(self) -> int:
-        """Number of episodes of an epoch or of the test list."""
-        return self.num_episodes
+        """Number of episodes of an epoch, or of all test lists together."""
+        return len(self.episodes) if self.test_mode else self.num_episodes
 
     def _check_classes(self) -> None:
+        unique = self.test_mode and self.protocol.unique_supports
+        needed = 1 + self.shot if unique else 2
         few = {
             self._metainfo['classes'][c]: len(set(names))
-            for c, names in self._names.items() if len(set(names)) < 2
+            for c, names in self._names.items() if len(set(names)) < needed
         }
         if few:
+            why = (f'a query and {self.shot} different supports'
+                   if unique else 'a query and another as support')
             raise ValueError(
-                f'{type(self).__name__}: a class needs at least two images, a '
-                f'query and another as support; too few: {few}. Add images or '
-                'leave these classes out.')
+                f'{type(self).__name__}: a class needs at least {needed} images, '
+                f'{why}; too few: {few}. Add images or leave these classes out.')
 
     def _check_files(self) -> None:
         """Find missing files and differing sizes before training starts."""

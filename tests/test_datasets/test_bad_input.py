@@ -45,8 +45,10 @@ def test_absent_mask(tiny_voc):
         pascal(tiny_voc)
 
 
-def test_broken_header(tiny_voc):
-    (tiny_voc / 'JPEGImages' / '2007_001000.jpg').write_bytes(b'no image')
+@pytest.mark.parametrize('length', [0, 20, 300])
+def test_broken_header(tiny_voc, length):
+    path = tiny_voc / 'JPEGImages' / '2007_001000.jpg'
+    path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match='2007_001000.jpg.*not a readable'):
         pascal(tiny_voc)
 
@@ -63,7 +65,7 @@ def test_bad_line(tiny_voc, line):
 def test_class_with_one_image(tiny_voc):
     path = tiny_voc / 'splits' / 'val' / 'fold0.txt'
     path.write_text('2007_001000__01\n2007_002000__02\n2007_002001__02\n')
-    with pytest.raises(ValueError, match="at least two images.*'aeroplane': 1"):
+    with pytest.raises(ValueError, match="at least 2 images.*'aeroplane': 1"):
         pascal(tiny_voc)
 
 
@@ -110,6 +112,14 @@ def test_bad_argument(tiny_voc, kwargs):
 def test_folder_without_the_class(objects30):
     with pytest.raises(FileNotFoundError, match="'teapots'.*teapot"):
         FolderDataset(objects30, metainfo=dict(classes=['teapots']))
+
+
+def test_two_photos_for_one_mask(tmp_path):
+    (tmp_path / 'images' / 'cup').mkdir(parents=True)
+    for name in ('1.jpg', '1.png'):
+        (tmp_path / 'images' / 'cup' / name).touch()
+    with pytest.raises(ValueError, match='1.jpg and 1.png.*share a mask'):
+        FolderDataset(str(tmp_path))
 
 
 def test_sizes_differ_within_support_set(tiny_voc):

@@ -29,14 +29,15 @@ def test_published_test_list(fold, shot, no_files):
     dataset = PASCAL5iDataset(
         fold=fold, shot=shot, data_root=no_files, test_mode=True)
     assert len(dataset) == 1000
-    assert checksum(dataset.episodes) == expected[f'pascal_fold{fold}_{shot}shot']
+    name = f'pascal_fold{fold}_{shot}shot'
+    assert checksum(dataset.episode_lists[0]) == expected[name]
 
 
 def test_published_test_list_whole(no_files):
     with gzip.open(DATA / 'episodes_pascal_fold0_1shot.json.gz') as file:
         expected = json.load(file)
     dataset = PASCAL5iDataset(data_root=no_files, test_mode=True)
-    assert [e.to_list() for e in dataset.episodes] == expected
+    assert [e.to_list() for e in dataset.episode_lists[0]] == expected
 
 
 def test_training_pool(no_files):

@@ -1,12 +1,17 @@
+import json
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.config import Config
 from PIL import Image
 
 from mmfss.datasets import FolderDataset, PASCAL5iDataset
 from mmfss.datasets.transforms.resize_few_shot import nearest_index
-from tests.conftest import pipeline
+from tests.conftest import REPO, pipeline
 
 
 def test_packed_episode(tiny_voc):
@@ -64,6 +69,37 @@ def test_folder_masks_count_any_non_zero_value(tmp_path):
     for item in (dataset[i]['data_samples'] for i in range(3)):
         assert int(item.gt_sem_seg.data.sum()) == 100
         assert int(item.support_masks.sum()) == 100
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'P', 'LA', 'RGB', 'RGBA', 'I;16'])
+def test_folder_masks_of_any_mode(tmp_path, mode):
+    for folder in ('images', 'masks'):
+        (tmp_path / folder / 'cup').mkdir(parents=True)
+    grey = np.zeros((20, 20), np.uint8)
+    grey[:5] = 255
+    for name in 'ab':
+        Image.new('RGB', (20, 20)).save(tmp_path / 'images' / 'cup' / f'{name}.jpg')
+        mask = Image.fromarray(grey)
+        mask = (Image.fromarray(grey.astype(np.uint16) * 257)
+                if mode == 'I;16' else mask.convert(mode))
+        mask.save(tmp_path / 'masks' / 'cup' / f'{name}.png')
+    dataset = FolderDataset(str(tmp_path), test_mode=True, pipeline=pipeline(20))
+    assert int(dataset[0]['data_samples'].gt_sem_seg.data.sum()) == 100
+
+
+def test_lazy_init_and_serialize(objects30):
+    dataset = FolderDataset(
+        objects30, lazy_init=True, serialize_data=True, test_mode=True,
+        pipeline=pipeline(20))
+    assert len(dataset) == 155
+    assert FolderDataset(objects30, lazy_init=True, test_mode=True).get_episode(3)
+
+
+def test_bundled_split(objects30):
+    cfg = Config.fromfile(
+        REPO / 'configs' / '_base_' / 'datasets' / 'objects30.py')
+    split = json.loads((Path(objects30) / 'splits.json').read_text())
+    assert split == dict(train=cfg.train_classes, test=cfg.test_classes)
 
 
 def test_exif_rotation_is_ignored(tiny_voc):

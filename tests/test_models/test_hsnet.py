@@ -162,6 +162,45 @@ def test_taps_leave_the_backbone_as_it_was():
                    for m in backbone.modules())
 
 
+@pytest.mark.parametrize('taps, message', [
+    (['layer4.0', 'layer3.0'], 'a list of levels'),
+    ('atuo', "'auto' or a list"),
+    ([['layer4.0', 'layer3.0']], 'must have one size'),
+    ([['layer2.0'], ['layer3.0'], ['layer4.0']], 'from deep'),
+])
+def test_bad_taps(taps, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureTaps(MODELS.build(dict(type='mmpretrain.ResNet', depth=18)), taps)(
+            torch.zeros(1, 3, 64, 64))
+
+
+def test_tap_without_a_map():
+    backbone = MODELS.build(
+        dict(type='mmpretrain.SwinTransformer', arch='tiny'))
+    with pytest.raises(ValueError, match=r"'stages.3' gives a tuple, not a map"):
+        FeatureTaps(backbone, [['stages.3']])(torch.zeros(1, 3, 224, 224))
+
+
+def test_tap_that_is_never_called():
+    backbone = MODELS.build(dict(type='mmpretrain.MobileNetV2'))
+    backbone.spare = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"never calls \['spare'\]"):
+        FeatureTaps(backbone, [['spare']])(torch.zeros(1, 3, 64, 64))
+
+
+def test_vgg_preset():
+    features = FeatureTaps(
+        MODELS.build(
+            dict(type='mmpretrain.VGG', depth=16, norm_cfg=dict(type='BN'))))
+    with torch.no_grad():
+        levels = features(torch.randn(1, 3, 64, 64))
+    assert all(f.min() < 0 for level in levels[1:] for f in level)
+    with pytest.raises(ValueError, match='with_last_pool'):
+        FeatureTaps(
+            MODELS.build(
+                dict(type='mmpretrain.VGG', depth=16, with_last_pool=False)))
+
+
 def test_tap_that_is_not_there():
     with pytest.raises(ValueError, match="'layer5.0'.*nearest.*layer4.0"):
         hsnet(dict(type='mmpretrain.ResNet', depth=50), taps=[['layer5.0']])

@@ -60,7 +60,9 @@ def test_backbone_weights_of_another_backbone(torchvision_vgg16):
             type='mmpretrain.ResNet',
             depth=50,
             init_cfg=dict(type='Pretrained', checkpoint=path)))
-    with pytest.raises(ValueError, match='do not fit ResNet: conv1.weight is miss'):
+    with pytest.raises(
+            ValueError,
+            match='do not fit ResNet: conv1.weight is miss.*init_cfg.*vgg16.pth'):
         model.init_weights()
 
 
@@ -79,6 +81,14 @@ def test_checkpoint_of_another_backbone(saved, loaded, tmp_path):
 def test_random_frozen_backbone_is_loud(log):
     hsnet().init_weights()
     assert any('MobileNetV2 backbone is RANDOM' in line for line in log)
+
+
+@pytest.mark.parametrize('path', [
+    'torchvision://vgg16', 's3://bucket/vgg16.pth', 'openmmlab://vgg16'
+])
+def test_loaders_that_may_run_code_are_refused(path):
+    with pytest.raises(ValueError, match='path or an https:// URL'):
+        load_checkpoint(hsnet(), path)
 
 
 class Malicious:

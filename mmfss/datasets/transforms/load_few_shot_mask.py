@@ -16,8 +16,9 @@ class LoadFewShotMask(BaseTransform):
     ``class_value``, the mask's value for the class, or None for a binary mask
     where any non-zero value is the class.
 
-    Added keys: ``gt_seg_map`` (np.uint8, ``(H, W)``) and ``seg_fields``, which
-    tells mmseg's transforms about it.
+    Added keys: ``gt_seg_map`` (np.uint8, ``(H, W)``); ``ori_seg_map``, the same,
+    which no transform touches; ``seg_fields``, which tells mmseg's transforms
+    about the first.
 
     Args:
         backend_args (dict, optional): Arguments of mmengine's file backend.
@@ -47,7 +48,7 @@ class LoadFewShotMask(BaseTransform):
             self._check_values(mask, results['num_classes'])
             label = (mask == results['class_value']).astype(np.uint8)
             label[mask == 255] = 255
-        results['gt_seg_map'] = label
+        results['gt_seg_map'] = results['ori_seg_map'] = label
         results['seg_fields'] = ['gt_seg_map']
         return results
 

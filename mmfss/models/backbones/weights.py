@@ -56,9 +56,16 @@ def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],
             problems.append(f'{key} is {tuple(given.shape)}, the model needs '
                             f'{tuple(value.shape)}')
     if problems:
+        init_cfg = getattr(module, 'init_cfg', None) or []
+        files = [
+            cfg['checkpoint']
+            for cfg in ([init_cfg] if isinstance(init_cfg, dict) else init_cfg)
+            if cfg['type'] == 'Pretrained'
+        ]
+        remedy = (f'Name others in model.backbone.init_cfg than {files[0]}.'
+                  if files else 'Use the config that they were trained with.')
         raise ValueError(
             f'The weights do not fit {type(module).__name__}: '
             f'{"; ".join(problems[:3])}'
             f'{f"; and {len(problems) - 3} more" if problems[3:] else ""}. '
-            'They come from another backbone or model: use the config that '
-            'they were trained with.')
+            f'They come from another backbone or model. {remedy}')

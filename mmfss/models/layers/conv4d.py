@@ -3,7 +3,7 @@ from torch import Tensor, nn
 
 
 class CenterPivotConv4d(nn.Module):
-    """Center-pivot 4-D convolution (HSNet, section 4.2, equation 6).
+    """Center-pivot 4-D convolution (HSNet, section 4.2).
 
     Of a 4-D kernel only the weights that pivot on the centre of one plane are
     kept, so it is the sum of two 2-D convolutions: one over the query plane at
