@@ -48,4 +48,7 @@ class EpisodeInfoHook(Hook):
 
 def _class_names(dataset) -> str:
     meta = dataset.metainfo
-    return ', '.join(meta['classes'][c] for c in meta['class_ids'])
+    names = [meta['classes'][c] for c in meta['class_ids']]
+    if len(names) > 100:  # FSS-1000's would fill the screen
+        names[3:-3] = [f'... ({len(names) - 6} more)']
+    return ', '.join(names)
