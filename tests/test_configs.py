@@ -28,6 +28,31 @@ def test_config(path):
         assert cfg.train_dataloader.batch_size == 20
         assert cfg.auto_scale_lr.base_batch_size == 20
         assert cfg.test_dataloader.dataset.num_episodes == 1000
+    if 'coco20i' in path.stem or 'coco2pascal' in path.stem:
+        fold = int(parts[-1][-1])
+        shift = 'coco2pascal' in path.stem
+        assert cfg.train_dataloader.dataset.type == 'COCO20iDataset'
+        assert cfg.train_dataloader.dataset.data_root == 'data/coco'
+        assert cfg.train_dataloader.dataset.fold == fold
+        assert cfg.train_dataloader.batch_size == 40
+        assert cfg.auto_scale_lr.base_batch_size == 40
+        for loader in (cfg.val_dataloader, cfg.test_dataloader):
+            assert loader.dataset.fold == fold
+            assert loader.dataset.num_episodes == 1000
+            assert loader.dataset.type == (
+                'COCO2PASCALDataset' if shift else 'COCO20iDataset')
+            assert loader.dataset.data_root == (
+                'data/VOCdevkit/VOC2012' if shift else 'data/coco')
+    if 'fss1000' in path.stem:
+        assert cfg.train_dataloader.batch_size == 20
+        assert cfg.auto_scale_lr.base_batch_size == 20
+        for split, loader in (('trn', cfg.train_dataloader),
+                              ('val', cfg.val_dataloader),
+                              ('test', cfg.test_dataloader)):
+            assert loader.dataset.type == 'FSS1000Dataset'
+            assert loader.dataset.split == split
+            assert loader.dataset.data_root == 'data/fss1000'
+    assert cfg.model.neck.mask_support == ('nomask' not in parts[0])
     assert cfg.train_cfg.max_epochs == cfg.max_epochs
 
 
@@ -36,4 +61,13 @@ def test_all_published_configs_are_there():
     assert names >= {
         f'hsnet_{backbone}_pascal5i_fold{fold}'
         for backbone in PARAMETERS for fold in range(4)
+    }
+    assert names >= {
+        f'hsnet_{backbone}_{benchmark}_fold{fold}'
+        for backbone in ('resnet50', 'resnet101')
+        for benchmark in ('coco20i', 'coco2pascal') for fold in range(4)
+    }
+    assert names >= {f'hsnet_{backbone}_fss1000' for backbone in PARAMETERS}
+    assert names >= {
+        f'hsnet-nomask_resnet101_pascal5i_fold{fold}' for fold in range(4)
     }

@@ -1,3 +1,4 @@
+import os
 import os.path as osp
 from abc import abstractmethod
 from collections import defaultdict
@@ -6,10 +7,13 @@ from typing import List, Optional, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .episodes import Episode, draw_supports
 from .protocols import Protocol
+
+# at most so many pairs are opened at start-up, see _check_files
+MAX_HEADERS = 20_000
 
 
 class EpisodicDataset(BaseDataset):
@@ -29,8 +33,8 @@ class EpisodicDataset(BaseDataset):
     Args:
         shot (int): Number of support images per episode, K. Defaults to 1.
         num_episodes (int, optional): Length of an epoch or of a test list.
-            Defaults to None: in testing the protocol's, or else every entry is
-            the query once.
+            Defaults to None: in testing the protocol's; else every entry is the
+            query once, unless the benchmark has it otherwise.
         seed (int, optional): Seed of the draws. Defaults to None: 0 in
             training, the protocol's in testing.
         protocol (str | dict): How testing is done, see :class:`Protocol`; a
@@ -79,7 +83,8 @@ class EpisodicDataset(BaseDataset):
             list[dict]: One per entry, with the keys ``name`` (unique for the
             image), ``class_id`` (from 0), ``img_path``, ``seg_map_path``,
             ``class_value`` (the mask's value for the class; None: any non-zero
-            value) and ``source`` (where the entry is listed, for messages).
+            value, or those from an optional key ``foreground_from`` on) and
+            ``source`` (where the entry is listed, for messages).
         """
 
     def full_init(self) -> None:
@@ -108,7 +113,7 @@ class EpisodicDataset(BaseDataset):
         if self.num_episodes is None and self.test_mode:
             self.num_episodes = self.protocol.num_episodes
         if self.num_episodes is None:
-            self.num_episodes = len(self.data_list)
+            self.num_episodes = self.default_num_episodes()
         if self.test_mode:
             self.episode_lists = {
                 seed: self._draw_list(seed)
@@ -134,6 +139,10 @@ class EpisodicDataset(BaseDataset):
         return [
             self._metainfo['classes'][c] for c in self._metainfo['class_ids']
         ]
+
+    def default_num_episodes(self) -> int:
+        """Length of an epoch or of the test list without ``num_episodes``."""
+        return len(self.data_list)
 
     def draw_episode(self, query: int, rs: np.random.RandomState) -> Episode:
         """Draw one episode.
@@ -207,6 +216,7 @@ class EpisodicDataset(BaseDataset):
                 img_path=self._files[name]['img_path'],
                 seg_map_path=self._files[name]['seg_map_path'],
                 class_value=self._class_values[episode.class_id],
+                foreground_from=self._files[name].get('foreground_from', 1),
                 num_classes=len(self._metainfo['classes']))
             for name in (episode.query, *episode.supports)
         ]
@@ -243,32 +253,49 @@ class EpisodicDataset(BaseDataset):
                 f'{why}; too few: {few}. Add images or leave these classes out.')
 
     def _check_files(self) -> None:
-        """Find missing files and differing sizes before training starts."""
-        for entry in self._files.values():
-            sizes = {}
+        """Find missing files and differing sizes before training starts.
+
+        Every name is looked up in its folder's listing, which is quick; the
+        sizes are read from at most :data:`MAX_HEADERS` pairs, evenly spread,
+        because opening all files of a large benchmark on a slow disk takes
+        minutes. :class:`LoadFewShotMask` checks each pair that is used.
+        """
+        entries = [  # of a remote backend: found out when loading
+            e for e in self._files.values()
+            if '://' not in e['img_path'] and '://' not in e['seg_map_path']
+        ]
+        listed = {}
+        for entry in entries:
             for key, what in (('img_path', 'image'), ('seg_map_path', 'mask')):
-                path = entry[key]
-                if '://' in path:  # a remote backend: found out when loading
-                    break
-                try:
-                    with Image.open(path) as image:  # reads the header only
-                        sizes[what] = image.size
-                except FileNotFoundError:
+                folder, file = osp.split(entry[key])
+                if folder not in listed:
+                    listed[folder] = set(
+                        os.listdir(folder) if osp.isdir(folder) else ())
+                if file not in listed[folder]:
                     raise FileNotFoundError(
                         f'{type(self).__name__}: {entry["source"]} names '
-                        f'{entry["name"]!r}, but there is no {what} {path}. '
-                        'Complete the data, or take it out of the list.'
-                    ) from None
-                except UnidentifiedImageError:
-                    raise ValueError(
-                        f'{path} (named by {entry["source"]}) is not a readable '
-                        f'{what}. Replace the file.') from None
-            if len(sizes) == 2 and sizes['image'] != sizes['mask']:
+                        f'{entry["name"]!r}, but there is no {what} '
+                        f'{entry[key]}. Complete the data, or take it out of '
+                        'the list.')
+        for entry in entries[::len(entries) // MAX_HEADERS + 1]:
+            image = _size(entry['img_path'], 'image', entry['source'])
+            mask = _size(entry['seg_map_path'], 'mask', entry['source'])
+            if image != mask:
                 raise ValueError(
-                    f'{entry["seg_map_path"]} is {sizes["mask"]} (width, '
-                    f'height), but its image {entry["img_path"]} is '
-                    f'{sizes["image"]}. A mask must have its image\'s size: '
-                    'replace one of them.')
+                    f'{entry["seg_map_path"]} is {mask} (width, height), but '
+                    f'its image {entry["img_path"]} is {image}. A mask must '
+                    'have its image\'s size: replace one of them.')
+
+
+def _size(path: str, what: str, source: str) -> Tuple[int, int]:
+    """Width and height of an image file, from its header only."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:  # Pillow's own errors are among them
+        raise ValueError(
+            f'{path} (named by {source}) is not a readable {what}: {error}. '
+            'Replace the file.') from error
 
 
 @lru_cache(maxsize=4)

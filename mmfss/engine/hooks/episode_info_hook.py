@@ -1,3 +1,5 @@
+from typing import List
+
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
@@ -25,7 +27,7 @@ class EpisodeInfoHook(Hook):
         meant = (runner.auto_scale_lr or {}).get('base_batch_size', '?')
         runner.logger.info(
             f'Training on {len(loader.dataset)} episodes per epoch '
-            f'({loader.dataset.shot}-shot) of the classes {", ".join(names)}.')
+            f'({loader.dataset.shot}-shot) of the classes {listed(names)}.')
         runner.logger.info(
             f'Effective batch: {loader.batch_size} per process x {processes} '
             f'process(es) x {accumulation} accumulated = {effective}; the '
@@ -35,5 +37,12 @@ class EpisodeInfoHook(Hook):
             both = [name for name in names if name in tested]
             if both:
                 runner.logger.warning(
-                    f'Classes {", ".join(both)} are trained on and validated on: '
+                    f'Classes {listed(both)} are trained on and validated on: '
                     'few-shot figures are for classes never seen in training.')
+
+
+def listed(names: List[str]) -> str:
+    """Names as text; FSS-1000's hundreds would fill the screen."""
+    if len(names) > 100:
+        names = [*names[:3], f'... ({len(names) - 6} more)', *names[-3:]]
+    return ', '.join(names)

@@ -10,6 +10,8 @@ from mmfss.datasets.protocols import BOUNDARY_RULE
 from mmfss.datasets.transforms import ResizeFewShot
 from mmfss.registry import HOOKS
 
+from .episode_info_hook import listed
+
 
 @HOOKS.register_module()
 class ReportHook(Hook):
@@ -58,7 +60,7 @@ class ReportHook(Hook):
         runner.logger.info(
             f"Evaluating under protocol '{text['protocol']['name']}': "
             f"{text['dataset']}, {text['episodes']} episodes, "
-            f"{text['shot']}-shot, classes {', '.join(text['classes'])}; "
+            f"{text['shot']}-shot, classes {listed(text['classes'])}; "
             f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}")
 
 
