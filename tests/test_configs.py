@@ -6,6 +6,15 @@ from tests.conftest import REPO
 
 CONFIGS = sorted((REPO / 'configs').glob('*.py'))
 PARAMETERS = dict(vgg16=2_570_018, resnet50=2_573_794, resnet101=2_587_394)
+# with ResNet-101; full4d: the published number
+ABLATIONS = {
+    'hsnet-full4d': 11_296_690,
+    'hsnet-separable4d': 2_943_154,
+    'hsnet-lastmap': 2_566_818,
+    'hsnet-deep': 427_042,
+    'hsnet-middle': 444_578,
+    'hsnet-shallow': 462_146,
+}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
@@ -14,7 +23,7 @@ def test_config(path):
     assert cfg.default_scope == 'mmfss'
     model = MODELS.build(cfg.model)
     parts = path.stem.split('_')
-    expected = PARAMETERS.get(parts[1])
+    expected = ABLATIONS.get(parts[0], PARAMETERS.get(parts[1]))
     if expected:
         assert expected == sum(
             p.numel() for p in model.parameters() if p.requires_grad)
@@ -70,4 +79,7 @@ def test_all_published_configs_are_there():
     assert names >= {f'hsnet_{backbone}_fss1000' for backbone in PARAMETERS}
     assert names >= {
         f'hsnet-nomask_resnet101_pascal5i_fold{fold}' for fold in range(4)
+    }
+    assert names >= {
+        f'{ablation}_resnet101_pascal5i_fold0' for ablation in ABLATIONS
     }

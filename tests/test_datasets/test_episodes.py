@@ -143,7 +143,7 @@ def test_domain_shift_list(fold, no_files):
         pool += [(line[:-4], int(line[-2:]) - 1) for line in lines.split()]
     pool = [(name, c) for name, c in pool if c in expected]
     rs = np.random.RandomState(0)
-    for number, episode in enumerate(dataset.episodes):
+    for number, episode in enumerate(dataset.episode_lists[0]):
         query, class_id = pool[number % len(pool)]
         of_class = [name for name, c in pool if c == class_id]
         supports = []

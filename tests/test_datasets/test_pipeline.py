@@ -86,7 +86,7 @@ def test_fss_episode(tiny_fss):
         shot=3,
         test_mode=True,
         pipeline=pipeline(30))
-    assert [e.query for e in dataset.episodes[:3]] == [
+    assert [e.query for e in dataset.episode_lists[0][:3]] == [
         f"abe's_flyingfish/{n}" for n in (1, 10, 2)
     ]
     assert dataset.metainfo['class_ids'] == [4, 5]

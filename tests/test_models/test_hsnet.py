@@ -62,6 +62,28 @@ def test_modes_at_any_size(backbone, height, width):
         assert result.seg_logits.data.shape == (2, height, width)
 
 
+@pytest.mark.parametrize('kernel', ['FullConv4d', 'SeparableConv4d'])
+def test_other_kernels_learn(kernel):
+    model = hsnet(neck=dict(conv_cfg=dict(type=kernel))).train()
+    model(*episodes(1, 1, 64, 64), mode='loss')['loss_ce'].backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters()
+               if p.requires_grad and p.numel() > 2)
+
+
+@pytest.mark.parametrize('level, stride', [('layer7.0', 32), ('layer4.0', 16),
+                                           ('layer3.0', 8)])
+def test_a_single_level(level, stride):
+    model = hsnet(
+        taps=[[level]],
+        neck=dict(kernel_sizes=((3, 3, 3), ), support_strides=((2, 2, 2), )))
+    inputs, samples = episodes(2, 1, 64, 96)
+    model(inputs, samples, mode='loss')['loss_ce'].backward()
+    with torch.no_grad():
+        logits = model.eval()(inputs, samples, mode='tensor')
+    # the head doubles the level's size
+    assert logits.shape[-2:] == (2 * 64 // stride, 2 * 96 // stride)
+
+
 def test_batch_and_shots_do_not_mix():
     model = hsnet().eval()
     inputs, samples = episodes(2, 2, 64, 64)

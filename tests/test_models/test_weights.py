@@ -3,9 +3,13 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint
 
+from mmfss.models.backbones.torchvision_names import torchvision_names
 from mmfss.registry import MODELS
-from tests.published import VGG16_CONVS, build
-from tests.test_models.test_hsnet import hsnet
+from tests.published import build
+from tests.test_models.test_hsnet import MOBILENET, hsnet
+
+# torchvision's index in ``features`` of VGG-16's convolutions
+VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture
@@ -34,6 +38,36 @@ def test_torchvision_vgg_is_renamed_on_loading(torchvision_vgg16):
     features = model.backbone.features
     assert torch.equal(features[0].conv.weight, state['features.0.weight'])
     assert torch.equal(features[16].conv.bias, state['features.28.bias'])
+
+
+@pytest.mark.parametrize('config, expected', [
+    (dict(type='mmpretrain.VGG', depth=11, norm_cfg=dict(type='BN')), {
+        'features.0.conv.bias': 'features.0.bias',
+        'features.0.bn.running_var': 'features.1.running_var',
+        'features.2.conv.weight': 'features.4.weight',
+        'features.11.bn.weight': 'features.26.weight',
+    }),
+    (MOBILENET, {
+        'conv1.conv.weight': 'features.0.0.weight',
+        'conv1.bn.bias': 'features.0.1.bias',
+        'layer1.0.conv.0.conv.weight': 'features.1.conv.0.0.weight',
+        'layer1.0.conv.0.bn.weight': 'features.1.conv.0.1.weight',
+        'layer1.0.conv.1.conv.weight': 'features.1.conv.1.weight',
+        'layer1.0.conv.1.bn.weight': 'features.1.conv.2.weight',
+        'layer2.0.conv.1.conv.weight': 'features.2.conv.1.0.weight',
+        'layer2.0.conv.2.bn.running_mean': 'features.2.conv.3.running_mean',
+        'layer7.0.conv.2.conv.weight': 'features.17.conv.2.weight',
+        'conv2.conv.weight': 'features.18.0.weight',
+    }),
+    (dict(type='mmpretrain.ResNet', depth=50), {
+        'bn1.weight': 'bn1.weight',
+        'layer1.0.downsample.0.weight': 'layer1.0.downsample.0.weight',
+    }),
+], ids=['vgg11_bn', 'mobilenet_v2', 'resnet50'])
+def test_torchvision_names(config, expected):
+    names = torchvision_names(MODELS.build(config))
+    assert {key: names[key] for key in expected} == expected
+    assert len(set(names.values())) == len(names)
 
 
 def test_the_zoos_own_names_load_too(tmp_path):

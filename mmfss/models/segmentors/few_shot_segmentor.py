@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
-from mmpretrain.models import VGG, MobileNetV2
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
@@ -48,9 +47,8 @@ class FewShotSegmentor(BaseSegmentor):
         self.backbone.requires_grad_(False)
         self.backbone.eval()
         self.taps = FeatureTaps(self.backbone, taps)
-        if isinstance(self.backbone, (MobileNetV2, VGG)):
-            self.backbone._register_load_state_dict_pre_hook(
-                rename_torchvision, with_module=True)
+        self.backbone._register_load_state_dict_pre_hook(
+            rename_torchvision, with_module=True)
         for module in (self.backbone, self):
             module._register_load_state_dict_pre_hook(
                 check_weights_fit, with_module=True)
