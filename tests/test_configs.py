@@ -1,6 +1,7 @@
 import pytest
 from mmengine.config import Config
 
+from mmfss.datasets.protocols import Protocol
 from mmfss.registry import MODELS
 from tests.conftest import REPO
 
@@ -36,7 +37,7 @@ def test_config(path):
             assert loader.dataset.data_root == 'data/VOCdevkit/VOC2012'
         assert cfg.train_dataloader.batch_size == 20
         assert cfg.auto_scale_lr.base_batch_size == 20
-        assert cfg.test_dataloader.dataset.num_episodes == 1000
+        assert cfg.test_dataloader.dataset.protocol == 'hsnet'
     if 'coco20i' in path.stem or 'coco2pascal' in path.stem:
         fold = int(parts[-1][-1])
         shift = 'coco2pascal' in path.stem
@@ -47,7 +48,8 @@ def test_config(path):
         assert cfg.auto_scale_lr.base_batch_size == 40
         for loader in (cfg.val_dataloader, cfg.test_dataloader):
             assert loader.dataset.fold == fold
-            assert loader.dataset.num_episodes == 1000
+            name = 'domain-shift' if shift else 'hsnet'
+            assert Protocol.get(loader.dataset.protocol).name == name
             assert loader.dataset.type == (
                 'COCO2PASCALDataset' if shift else 'COCO20iDataset')
             assert loader.dataset.data_root == (

@@ -55,7 +55,7 @@ def main() -> None:
             test_fold(args, osp.join(work_dir, f'{args.protocol}_{shot}shot'),
                       shot, fold) for fold in range(4)
         ]
-        rows += make_rows(model, benchmark, shot, args.protocol, reports)
+        rows += make_rows(model, benchmark, shot, reports)
     write_tables(rows, work_dir)
 
 
@@ -87,11 +87,10 @@ def test_fold(args: argparse.Namespace, root: str, shot: int, fold: int) -> dict
         return json.load(file)
 
 
-def make_rows(model: str, benchmark: str, shot: int, protocol: str,
-              reports: list) -> list:
+def make_rows(model: str, benchmark: str, shot: int, reports: list) -> list:
     """Ours, published, difference: one row each."""
     start = dict(benchmark=benchmark, model=model, shot=shot)
-    ours = dict(start, row=f'ours ({protocol})')
+    ours = dict(start, row=f'ours ({reports[0]["protocol"]["name"]})')
     for fold, report in zip(FOLDS, reports):
         ours[fold] = report['mIoU']
     ours['mIoU'] = sum(r['mIoU'] for r in reports) / 4
