@@ -30,8 +30,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         split_dir=None,
-        shot=1,
-        protocol='hsnet',
+        shot=1,  # and protocol='hsnet', the default; a config may name another
         test_mode=True,
         pipeline=pipeline))
 test_dataloader = val_dataloader
