@@ -278,8 +278,9 @@ def test_report_says_the_protocol(trained, tmp_path):
     report = json.loads(file.read_text())
     assert report['protocol']['seeds'] == [3, 4]
     assert set(report['episodes_sha256']) == {'3', '4'}
-    assert 'resized to 64 x 64, masks compared at its size on disk' in \
-        report['resize']
+    assert report['resize'] == (
+        'images resized to 64 x 64, Pillow bilinear, aspect ratio not kept; '
+        'masks compared at its size on disk')
     assert 'left out of the IoU' in report['boundary']
     assert report['mIoU'] == figures(tmp_path)['mIoU']
     assert set(report['per_seed']) == {'3', '4'}

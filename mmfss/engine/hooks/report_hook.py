@@ -78,7 +78,9 @@ def describe(dataset) -> dict:
         for t in getattr(getattr(outer, 'transforms', None), 'transforms', [])
         if isinstance(t, ResizeFewShot)
     ]
-    size = ', '.join(f'{w} x {h}' for w, h in (t.scale for t in resizes))
+    size = ', '.join(
+        '{} x {}, Pillow bilinear, aspect ratio {}kept'.format(
+            *t.scale, '' if t.keep_ratio else 'not ') for t in resizes)
     compared = 'its size on disk' if dataset.protocol.original_size else 'that size'
     return dict(
         dataset=type(dataset).__name__,
@@ -90,7 +92,7 @@ def describe(dataset) -> dict:
             seed: checksum(episodes)
             for seed, episodes in dataset.episode_lists.items()
         },
-        resize=f'images resized to {size or "nothing"}, masks compared at '
+        resize=f'images resized to {size or "nothing"}; masks compared at '
         f'{compared}',
         boundary=BOUNDARY_RULE,
         protocol=dataset.protocol.to_dict())
