@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import io
-import os
 import sys
 import types
 import warnings
@@ -87,17 +86,10 @@ def prepare_distributed(cfg) -> None:
     """
     if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
         return
-    if cfg.launcher == 'slurm':
-        os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
-        os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
-        os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))
-    elif cfg.launcher == 'mpi':
-        for name in ('RANK', 'WORLD_SIZE'):
-            os.environ.setdefault(name, os.environ[f'OMPI_COMM_WORLD_{name}'])
-        os.environ.setdefault('LOCAL_RANK',
-                              os.environ['OMPI_COMM_WORLD_LOCAL_RANK'])
-    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
-    os.environ.setdefault('MASTER_PORT', '29500')
+    if cfg.launcher != 'pytorch':
+        raise RuntimeError(
+            f'--launcher {cfg.launcher} needs CUDA, and there is none here. On '
+            'CPU, start the processes with torchrun and --launcher pytorch.')
     torch.distributed.init_process_group(backend='gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',

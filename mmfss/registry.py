@@ -14,7 +14,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 RUNNERS = _child(root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
-LOOPS = _child(root.LOOPS)
+LOOPS = _child(root.LOOPS, 'mmfss.engine.loops')
 HOOKS = _child(root.HOOKS, 'mmfss.engine.hooks')
 DATASETS = _child(root.DATASETS, 'mmfss.datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'mmfss.datasets.samplers')
@@ -24,7 +24,8 @@ MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
 OPTIMIZERS = _child(root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmfss.engine.optimizers')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
 METRICS = _child(root.METRICS, 'mmfss.evaluation')
 EVALUATOR = _child(root.EVALUATOR)

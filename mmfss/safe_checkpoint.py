@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
@@ -84,18 +85,41 @@ def load_from_http(filename: str, map_location=None, model_dir=None) -> dict:
     """
     directory = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
     path = osp.join(directory, osp.basename(filename))
-    if not osp.isfile(path):
-        try:
-            os.makedirs(directory, exist_ok=True)
-            torch.hub.download_url_to_file(filename, path)
-        except (URLError, OSError) as error:
-            raise RuntimeError(
-                f'Cannot download {filename}: {error}. Without internet, bring '
-                f'the file along and put it at {path}, or name it in the '
-                'config, e.g. --cfg-options '
-                'model.backbone.init_cfg.checkpoint=/path/to/file.pth'
-            ) from error
+    if is_main_process():
+        _download(filename, path)
+    barrier()
+    _download(filename, path)  # where the other nodes have a disk of their own
     return load_from_local(path, map_location)
+
+
+def refuse(filename: str, map_location=None) -> None:
+    """Stands in for mmengine's loaders that may run code from a file.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f'{filename}: mmfss loads checkpoints from a path or an https:// URL '
+        'only. Give the file\'s URL, or download it first.')
+
+
+for _scheme in list(CheckpointLoader._schemes):
+    if _scheme not in ('', 'http://', 'https://'):
+        CheckpointLoader.register_scheme(_scheme, refuse, force=True)
+
+
+def _download(url: str, path: str) -> None:
+    if osp.isfile(path):
+        return
+    try:
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        torch.hub.download_url_to_file(url, path)
+    except (URLError, OSError) as error:
+        raise RuntimeError(
+            f'Cannot download {url}: {error}. Without internet, bring the file '
+            f'along and put it at {path}, or name it in the config, e.g. '
+            '--cfg-options model.backbone.init_cfg.checkpoint=/path/to/file.pth'
+        ) from error
 
 
 def _damaged(filename: str, error: Exception) -> str:

@@ -1,3 +1,5 @@
+import gzip
+import json
 import logging
 import os
 from pathlib import Path
@@ -91,3 +93,58 @@ def pipeline(size):
             ]),
         dict(type='PackFewShotInputs')
     ]
+
+
+@pytest.fixture
+def tiny_coco(tmp_path):
+    """A COCO-shaped folder: 3 images per split, each with all 80 classes."""
+    root = tmp_path / 'coco'
+    rs = np.random.RandomState(0)
+    mask = (np.arange(40 * 50) // 24 % 81).astype(np.uint8).reshape(40, 50)
+    ids = (9, 30, 391895)
+    for split in ('train2014', 'val2014'):
+        (root / split).mkdir(parents=True)
+        (root / 'annotations' / split).mkdir(parents=True)
+        for image_id in ids:
+            stem = f'{split}/COCO_{split}_{image_id:012d}'
+            image = rs.randint(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(image).save(root / f'{stem}.jpg')
+            Image.fromarray(mask).save(root / 'annotations' / f'{stem}.png')
+    (root / 'splits').mkdir()
+    write_coco_lists(root, {
+        split: {str(c): ids for c in range(80)}
+        for split in ('train2014', 'val2014')
+    })
+    return root
+
+
+def write_coco_lists(root, lists):
+    path = root / 'splits' / 'coco20i.json.gz'
+    path.write_bytes(gzip.compress(json.dumps(lists).encode()))
+    return path
+
+
+@pytest.fixture
+def tiny_fss(tmp_path):
+    """An FSS-1000-shaped folder: grey and RGB masks, 10 per class."""
+    root = tmp_path / 'fss1000'
+    rs = np.random.RandomState(0)
+    mask = np.zeros((30, 30), np.uint8)
+    mask[5:25, 5:25] = 127  # as at a smoothed edge: not yet foreground
+    mask[10:20, 10:20] = 128
+    mask[12:18, 12:18] = 255
+    rgb = np.repeat(mask[..., None], 3, axis=-1)
+    parts = dict(
+        trn=('taxi', 'bus'), val=('mortar', 'handcuff'),
+        test=('hotel_slipper', "abe's_flyingfish"))
+    (root / 'splits').mkdir(parents=True)
+    for part, classes in parts.items():
+        (root / 'splits' / f'{part}.txt').write_text('\n'.join(classes) + '\n')
+        for name in classes:
+            (root / name).mkdir()
+            for n in range(1, 11):
+                image = rs.randint(0, 256, (30, 30, 3), dtype=np.uint8)
+                Image.fromarray(image).save(root / name / f'{n}.jpg')
+                Image.fromarray(rgb if n % 2 else mask).save(
+                    root / name / f'{n}.png')
+    return root

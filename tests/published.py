@@ -1,14 +1,12 @@
-"""The published checkpoints' names, and weights that follow from them."""
-import re
+"""Weights that follow from the published checkpoints' names."""
 import zlib
 
 import numpy as np
 import torch
 
+from mmfss.models.published_names import published_names
 from mmfss.registry import MODELS
 
-# torchvision's index in ``features`` of VGG-16's convolutions
-VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 BACKBONES = dict(
     vgg16=dict(type='mmpretrain.VGG', depth=16),
     resnet50=dict(type='mmpretrain.ResNet', depth=50),
@@ -23,33 +21,6 @@ def build(backbone, **neck):
             neck=dict(type='HypercorrelationPyramid', **neck),
             decode_head=dict(type='HSNetHead'),
             data_preprocessor=dict(type='FewShotDataPreProcessor'))).eval()
-
-
-def published_names(model):
-    """Our key -> the published key, for every entry of the state dict."""
-    convs = [
-        f'features.{i}' for i, m in enumerate(
-            getattr(model.backbone, 'features', ())) if hasattr(m, 'conv')
-    ]
-
-    def name(key):
-        part, rest = key.split('.', 1)
-        if part == 'backbone':
-            for conv, number in zip(convs, VGG16_CONVS):
-                rest = re.sub(rf'^{conv}\.conv', f'features_{number}', rest)
-            return 'backbone.' + rest.replace('features_', 'features.')
-        if part == 'decode_head':
-            rest = rest.replace('before', 'decoder1').replace('after', 'decoder2')
-        else:
-            for level, layer in enumerate((4, 3, 2)):
-                rest = rest.replace(f'squeeze.{level}', f'encoder_layer{layer}')
-            rest = rest.replace('mix.0', 'encoder_layer4to3')
-            rest = rest.replace('mix.1', 'encoder_layer3to2')
-            rest = rest.replace('query_conv', 'conv1')
-            rest = rest.replace('support_conv', 'conv2')
-        return 'hpn_learner.' + rest
-
-    return {key: name(key) for key in model.state_dict()}
 
 
 def deterministic(key, value):

@@ -62,6 +62,21 @@ def check(model, golden, prefix, item, loss=None):
         assert abs(float(ours) - loss) <= 1e-5
 
 
+def check_bundled_photos(model, golden, objects30):
+    """Compare a model that has the golden weights on the bundled photos."""
+    dataset = FolderDataset(
+        objects30, pipeline=pipeline(int(golden['size'])), test_mode=True)
+    number = 0
+    while f'ep{number}_query' in golden:
+        query = str(golden[f'ep{number}_query'])
+        supports = tuple(map(str, golden[f'ep{number}_supports']))
+        class_id = dataset.metainfo['classes'].index(query.split('/')[0])
+        dataset.episodes = [(0, Episode(class_id, query, supports))]
+        check(model, golden, f'ep{number}_', dataset[0])
+        number += 1
+    assert number
+
+
 @pytest.mark.parametrize('file, backbone', [
     ('objects30_vgg16_320', 'vgg16'),
     ('objects30_resnet50', 'resnet50'),
@@ -71,17 +86,7 @@ def test_bundled_photos(file, backbone, objects30):
     golden = dict(np.load(DATA / f'{file}.npz'))
     model = build(backbone)
     fill(model, golden['decoder2.2.bias'])
-    dataset = FolderDataset(
-        objects30, pipeline=pipeline(int(golden['size'])), test_mode=True)
-    number = 0
-    while f'ep{number}_query' in golden:
-        query = str(golden[f'ep{number}_query'])
-        supports = tuple(map(str, golden[f'ep{number}_supports']))
-        class_id = dataset.metainfo['classes'].index(query.split('/')[0])
-        dataset.episodes = [Episode(class_id, query, supports)]
-        check(model, golden, f'ep{number}_', dataset[0])
-        number += 1
-    assert number
+    check_bundled_photos(model, golden, objects30)
 
 
 @pytest.mark.parametrize('file, backbone, fold, shot', [

@@ -6,8 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mmfss.registry import DATASETS, MODELS
 from tests.conftest import REPO
 
 CONFIG = str(REPO / 'configs' / 'hsnet_mobilenetv2_objects30.py')
@@ -20,15 +25,40 @@ SMALL = [
           'train_cfg.max_epochs=2', 'train_cfg.val_interval=1']
 
 
+@pytest.fixture(scope='module')
+def mixed(trained):
+    """The trained model, its last bias moved so that masks are mixed.
+
+    After so short a training it would call everything background, and any two
+    evaluations would agree.
+    """
+    work_dir, _ = trained
+    init_default_scope('mmfss')
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(dict([
+        (key, eval(value)) for key, value in (
+            o.split('=', 1) for o in SMALL if o.startswith('test'))
+    ]))
+    checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(checkpoint['state_dict'])
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    batch = model.data_preprocessor(pseudo_collate([dataset[n] for n in range(7)]))
+    with torch.no_grad():
+        logits = model(**batch, mode='tensor')
+    bias = checkpoint['state_dict']['decode_head.after.2.bias']
+    bias[1] -= (logits[:, :, 1] - logits[:, :, 0]).median()
+    path = work_dir / 'mixed.pth'
+    torch.save(dict(meta={}, state_dict=checkpoint['state_dict']), path)
+    return path
+
+
 def run(tool, *args, cwd, options=(), processes=None, ok=True):
     command = [sys.executable]
     if processes:
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
         command += [
             '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={port}'
+            f'--master_port={free_port()}'
         ]
         args = (*args, '--launcher', 'pytorch')
     done = subprocess.run(
@@ -44,6 +74,12 @@ def run(tool, *args, cwd, options=(), processes=None, ok=True):
     return done.stdout
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
 def losses(work_dir):
     """The training loss of each logged step, of all runs in a work dir."""
     found = {}
@@ -56,8 +92,10 @@ def losses(work_dir):
 
 
 def figures(work_dir):
-    file, = work_dir.glob('*/*.json')
-    return json.loads(file.read_text())
+    """Figures of a test, without the time that it took."""
+    file, = work_dir.glob('*/2*.json')
+    result = json.loads(file.read_text())
+    return {k: v for k, v in result.items() if 'time' not in k}
 
 
 @pytest.fixture(scope='module')
@@ -71,11 +109,11 @@ def trained(tmp_path_factory):
 def test_train_logs_validates_and_saves(trained):
     work_dir, output = trained
     assert 'Effective batch: 4 per process x 1 process(es)' in output
-    assert "protocol 'hsnet': 7 episodes, 1-shot, seed 0" in output
+    assert "'objects30 (modified)': FolderDataset, 7 episodes, 1-shot" in output
     assert 'mIoU' in output and 'berry_bowl' in output
     assert (work_dir / 'epoch_2.pth').is_file()
     assert len(list(work_dir.glob('best_mIoU_epoch_*.pth'))) == 1
-    pictures = list(work_dir.glob('*/vis_data/vis_image/val_0000_*.png'))
+    pictures = list(work_dir.glob('*/vis_data/vis_image/val_0000_*_1shot_*.png'))
     assert len(pictures) == 2  # one per validation
     # support | prediction | ground truth
     assert Image.open(pictures[0]).width > 2 * Image.open(pictures[0]).height
@@ -97,38 +135,124 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
     assert losses(tmp_path) == losses(work_dir)
 
 
-def test_test_gives_the_same_figures_twice(trained, tmp_path):
-    work_dir, _ = trained
+def test_test_gives_the_same_figures_twice(mixed, tmp_path):
     results = []
-    for name in ('one', 'two'):
+    for name, shot in (('one', 5), ('two', 5), ('other', 1)):
         output = run(
-            'test.py', CONFIG, work_dir / 'epoch_2.pth', '--shot', 5,
-            '--work-dir', tmp_path / name, '--show-dir', tmp_path / 'show',
-            '--out', tmp_path / 'out', cwd=tmp_path)
-        assert "protocol 'hsnet': 7 episodes, 5-shot" in output
-        result = figures(tmp_path / name)
-        results.append({
-            k: result[k] for k in ('mIoU', 'FB-IoU', 'mIoU_all_foreground')
-        })
-    assert results[0] == results[1]
-    assert len(list((tmp_path / 'show').glob('test_*.png'))) == 7
-    assert len(list((tmp_path / 'out').glob('*.png'))) == 7
+            'test.py', CONFIG, mixed, '--shot', shot, '--work-dir',
+            tmp_path / name, '--show-dir', tmp_path / 'show' / name, '--out',
+            tmp_path / 'out' / name, cwd=tmp_path)
+        assert f"FolderDataset, 7 episodes, {shot}-shot" in output
+        results.append(figures(tmp_path / name))
+        assert 0 < results[-1]['mIoU'] < 100
+        assert len(list((tmp_path / 'show' / name).glob('test_*.png'))) == 7
+        assert len(list((tmp_path / 'out' / name).glob('*.png'))) == 7
+    assert results[0] == results[1] != results[2]
 
 
 @pytest.mark.parametrize('processes', [2, 3])
-def test_figures_do_not_depend_on_the_processes(trained, tmp_path, processes):
+def test_figures_do_not_depend_on_the_processes(mixed, tmp_path, processes):
     """Seven episodes divide by neither."""
-    work_dir, _ = trained
-    expected = None
+    results = []
     for count in (None, processes):
         out = tmp_path / str(count)
         output = run(
-            'test.py', CONFIG, work_dir / 'epoch_2.pth', '--work-dir', out,
-            cwd=tmp_path, processes=count)
+            'test.py', CONFIG, mixed, '--work-dir', out, '--show-dir',
+            out / 'show', cwd=tmp_path, processes=count)
         table = [line for line in output.splitlines() if line.startswith('|')]
-        result = [figures(out)[k] for k in ('mIoU', 'FB-IoU')], sorted(set(table))
-        assert expected is None or result == expected
-        expected = result
+        results.append((figures(out), table))
+        assert len(list((out / 'show').glob('test_*.png'))) == 7
+    assert results[0] == results[1]
+    assert 0 < results[0][0]['mIoU'] < 100
+
+
+def test_resume_from_a_named_checkpoint(trained, tmp_path):
+    work_dir, _ = trained
+    output = run(
+        'train.py', CONFIG, '--work-dir', tmp_path, '--resume',
+        work_dir / 'epoch_2.pth', cwd=tmp_path, options=['train_cfg.max_epochs=3'])
+    assert 'resumed epoch: 2, iter: 4' in output
+    # the config that a resumed run dumps can be tested with
+    output = run(
+        'test.py', tmp_path / 'hsnet_mobilenetv2_objects30.py',
+        tmp_path / 'epoch_3.pth', cwd=tmp_path,
+        options=['train_dataloader.dataset.data_root=nowhere'])
+    assert 'Epoch(test)' in output
+
+
+def test_dist_scripts(trained, tmp_path):
+    work_dir, _ = trained
+    done = subprocess.run(
+        ['bash', str(REPO / 'tools' / 'dist_test.sh'), CONFIG,
+         str(work_dir / 'epoch_2.pth'), '2', '--work-dir', 'out',
+         '--cfg-options', *SMALL],
+        cwd=tmp_path, text=True, capture_output=True,
+        env=dict(
+            os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()),
+            PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert figures(tmp_path / 'out')
+
+
+def test_pascal_config(tiny_voc, tmp_path):
+    """The published config, on tiny photos and with weights from a file."""
+    weights = tmp_path / 'vgg16.pth'
+    torch.manual_seed(0)
+    torch.save(MODELS.build(dict(type='mmpretrain.VGG', depth=16)).state_dict(),
+               weights)
+    options = [f'model.backbone.init_cfg.checkpoint={weights}',
+               'train_dataloader.batch_size=5',
+               'train_dataloader.dataset.num_episodes=10']
+    for split in ('train', 'val', 'test'):
+        options += [
+            f'{split}_dataloader.num_workers=1',
+            f'{split}_dataloader.dataset.data_root={tiny_voc}',
+            f'{split}_dataloader.dataset.split_dir={tiny_voc / "splits"}']
+    config = REPO / 'configs' / 'hsnet_vgg16_pascal5i_fold2.py'
+    output = run('train.py', config, cwd=tmp_path, options=options)
+    assert 'Effective batch: 5 per process x 1 process(es)' in output
+    assert 'the learning rate is meant for 20' in output
+    assert 'classes diningtable, dog, horse, motorbike, person; ' in output
+    assert 'trained on and validated on' not in output
+    work_dir = tmp_path / 'work_dirs' / 'hsnet_vgg16_pascal5i_fold2'
+    output = run('test.py', config, work_dir / 'epoch_2.pth', cwd=tmp_path,
+                 options=options)
+    assert "'hsnet (modified)': PASCAL5iDataset, 7 episodes" in output
+
+
+def test_corrupt_photo_in_the_middle_of_a_run(tiny_voc, tmp_path):
+    photo = tiny_voc / 'JPEGImages' / '2007_011001.jpg'
+    photo.write_bytes(photo.read_bytes()[:-200])
+    options = [
+        o for split in ('test', 'val') for o in (
+            f'{split}_dataloader.dataset.type=PASCAL5iDataset',
+            f'{split}_dataloader.dataset.data_root={tiny_voc}')]
+    options += [
+        'train_dataloader.num_workers=2',
+        'train_dataloader.dataset.type=PASCAL5iDataset',
+        'train_dataloader.dataset.num_episodes=45',
+        'train_dataloader.dataset.metainfo=None',
+        'val_dataloader.dataset.metainfo=None',
+        f'train_dataloader.dataset.data_root={tiny_voc}',
+        f'val_dataloader.dataset.split_dir={tiny_voc / "splits"}',
+        f'train_dataloader.dataset.split_dir={tiny_voc / "splits"}']
+    output = run('train.py', CONFIG, cwd=tmp_path, options=options, ok=False)
+    assert f'{photo}' in output and 'truncated' in output
+
+
+def test_overlap_of_train_and_test_classes_is_loud(tmp_path):
+    output = run(
+        'train.py', CONFIG, cwd=tmp_path, options=[
+            'val_dataloader.dataset.metainfo.classes=[dog,teapot]'])
+    assert 'Classes dog are trained on and validated on' in output
+
+
+def test_show_dir_without_the_hook(trained, tmp_path):
+    work_dir, _ = trained
+    output = run(
+        'test.py', CONFIG, work_dir / 'epoch_2.pth', '--show-dir', 'show',
+        cwd=tmp_path, ok=False, options=['default_hooks.visualization=None'])
+    assert '--show-dir: the config has no' in output.splitlines()[-1]
 
 
 def test_distributed_training_on_cpu(tmp_path):
@@ -137,6 +261,74 @@ def test_distributed_training_on_cpu(tmp_path):
         options=['train_dataloader.batch_size=2'])
     assert '2 per process x 2 process(es) x 1 accumulated = 4' in output
     assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+def test_report_says_the_protocol(trained, tmp_path):
+    work_dir, _ = trained
+    output = run(
+        'test.py', CONFIG, work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+        cwd=tmp_path, options=[
+            'test_dataloader.dataset.num_episodes=None',
+            'test_dataloader.dataset.protocol.name=mine',
+            'test_dataloader.dataset.protocol.num_episodes=7',
+            'test_dataloader.dataset.protocol.seeds=(3,4)',
+            'test_dataloader.dataset.protocol.original_size=True'])
+    assert "protocol 'mine': FolderDataset, 14 episodes, 1-shot" in output
+    file, = tmp_path.glob('*/report.json')
+    report = json.loads(file.read_text())
+    assert report['protocol']['seeds'] == [3, 4]
+    assert set(report['episodes_sha256']) == {'3', '4'}
+    assert report['resize'] == (
+        'images resized to 64 x 64, Pillow bilinear, aspect ratio not kept; '
+        'masks compared at its size on disk')
+    assert 'left out of the IoU' in report['boundary']
+    assert report['mIoU'] == figures(tmp_path)['mIoU']
+    assert set(report['per_seed']) == {'3', '4'}
+    assert set(report['per_class']) == set(report['classes'])
+
+
+def test_validation_with_several_shots(tmp_path):
+    output = run(
+        'train.py', CONFIG, '--work-dir', tmp_path, cwd=tmp_path, options=[
+            'val_cfg.type=MultiShotValLoop', 'val_cfg.shots=(1,3)',
+            'default_hooks.checkpoint.save_best=mIoU_3shot'])
+    last = [line for line in output.splitlines() if 'Epoch(val)' in line][-1]
+    for key in ('mIoU_1shot', 'mIoU_3shot', 'FB-IoU_1shot', 'FB-IoU_3shot'):
+        assert key in last
+    assert '7 episodes, 3-shot' in output
+    assert list(tmp_path.glob('best_mIoU_3shot_epoch_*.pth'))
+
+
+def test_cross_validation(trained, tmp_path):
+    """Four copies of a config stand for the folds."""
+    work_dir, _ = trained
+    for fold in range(4):
+        (tmp_path / f'hsnet_resnet50_pascal5i_fold{fold}.py').write_text(
+            f'_base_ = {CONFIG!r}\n')
+    command = [
+        sys.executable, str(REPO / 'tools' / 'cross_validate.py'),
+        str(tmp_path / 'hsnet_resnet50_pascal5i_fold{}.py'), '--checkpoint',
+        str(work_dir / 'epoch_2.pth'), '--shots', '1', '5', '--work-dir', 'cv',
+        '--cfg-options', *(o for o in SMALL if o.startswith('test'))
+    ]
+    outputs = [
+        subprocess.run(
+            command, cwd=tmp_path, check=True, text=True, capture_output=True,
+            env=dict(os.environ, OMP_NUM_THREADS='1')).stdout for _ in range(2)
+    ]
+    table = (tmp_path / 'cv' / 'cross_validation.md').read_text()
+    assert all(output.startswith(table) or table in output for output in outputs)
+    assert 'Epoch(test)' not in outputs[1]  # collected, not tested again
+    rows = [line.split(' | ') for line in table.splitlines()[2:]]
+    assert [row[3] for row in rows] == [
+        'ours (hsnet (modified))', 'published', 'difference'] * 2
+    assert '64.3' in rows[1][4] and '69.5' in rows[4][8]
+    report = json.loads(
+        (tmp_path / 'cv' / 'hsnet_5shot' / 'fold2.json').read_text())
+    assert report['shot'] == 5
+    assert rows[3][6] == f'{report["mIoU"]:.1f}'
+    assert (tmp_path / 'cv' / 'cross_validation.png').stat().st_size > 1000
+    assert (tmp_path / 'cv' / 'cross_validation.csv').is_file()
 
 
 @pytest.mark.parametrize('options, message', [
@@ -154,7 +346,6 @@ def test_train_fails_clearly(tmp_path, options, message):
 
 
 def test_amp_needs_cuda(tmp_path):
-    import torch
     if torch.cuda.is_available():
         pytest.skip('there is CUDA')
     output = run('train.py', CONFIG, '--amp', cwd=tmp_path, ok=False)

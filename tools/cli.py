@@ -17,7 +17,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=DictAction,
         help='override settings of the config, as key=value; nested keys with '
-        'dots: train_dataloader.dataset.fold=1')
+        'dots: train_dataloader.batch_size=5')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # From a bare clone to masks of objects never seen in training, in minutes:
 # install, train a small HSNet on bundled photos, test it on unseen classes.
-#   bash tools/quickstart.sh [WORK_DIR]      default: work_dirs/quickstart
+#   bash tools/quickstart.sh [WORK_DIR]      default: work_dirs/quickstart in the repository
 # Run it again: what is done is skipped.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(realpath -m "${1:-$root/work_dirs/quickstart}")
+cd "$root"
 config=configs/hsnet_mobilenetv2_objects30.py
-work=${1:-work_dirs/quickstart}
 began=$SECONDS
 
 bash tools/setup_env.sh onedl
@@ -27,7 +28,7 @@ else
     echo "== Testing on 10 subjects that it never saw"
     .venv/bin/python tools/test.py "$config" "$(cat "$work/last_checkpoint")" \
         --work-dir "$work/test" --show-dir "$work/pictures"
-    newest=$(ls -t "$work"/test/*/*.json | head -1)
+    newest=$(ls -t "$work"/test/*/report.json | head -1)
     cp "$newest" "$work/result.json"
 fi
 

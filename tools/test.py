@@ -1,5 +1,6 @@
 """Test a few-shot segmentor on its fixed list of episodes."""
 import argparse
+import sys
 
 from cli import add_common_arguments, load_config
 from mmengine.runner import Runner
@@ -26,11 +27,15 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
+    cfg.resume = False  # a config dumped by a resumed run says otherwise
     if args.shot is not None:
         cfg.test_dataloader.dataset.shot = args.shot
     if args.out is not None:
         cfg.test_evaluator.output_dir = args.out
     if args.show_dir is not None:
+        if not cfg.default_hooks.get('visualization'):
+            sys.exit('--show-dir: the config has no default_hooks.visualization; '
+                     "add dict(type='FewShotVisualizationHook').")
         cfg.default_hooks.visualization.update(
             draw=True, interval=1, episodes=None, out_dir=args.show_dir)
 

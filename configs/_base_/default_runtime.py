@@ -9,11 +9,10 @@ default_hooks = dict(
         interval=1,
         max_keep_ckpts=2,
         save_best='mIoU',
-        rule='greater',
-        save_param_scheduler=False),  # the learning rate is constant
+        rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'))
-custom_hooks = [dict(type='EpisodeInfoHook')]
+custom_hooks = [dict(type='EpisodeInfoHook'), dict(type='ReportHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

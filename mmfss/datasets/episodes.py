@@ -38,15 +38,20 @@ def choose(rs: np.random.RandomState, items: Sequence):
     return items[rs.permutation(len(items))[0]]
 
 
-def draw_supports(rs: np.random.RandomState, names: Sequence[str], query: str,
-                  shot: int) -> Tuple[str, ...]:
-    """Draw supports one at a time, with replacement, rejecting the query.
+def draw_supports(rs: np.random.RandomState,
+                  names: Sequence[str],
+                  query: str,
+                  shot: int,
+                  unique: bool = False) -> Tuple[str, ...]:
+    """Draw supports one at a time, rejecting the query.
 
     Args:
         rs (RandomState): The stream; a rejected draw consumes it, too.
         names (Sequence[str]): All images of the class, at least two distinct.
         query (str): The one name that must not be drawn.
         shot (int): How many to draw; may exceed the number of images.
+        unique (bool): Reject earlier supports, too; then at least ``shot + 1``
+            distinct images are needed. Defaults to False, as published.
 
     Returns:
         tuple[str]: The names of the supports.
@@ -54,7 +59,7 @@ def draw_supports(rs: np.random.RandomState, names: Sequence[str], query: str,
     supports = []
     while len(supports) < shot:
         name = choose(rs, names)
-        if name != query:
+        if name != query and not (unique and name in supports):
             supports.append(name)
     return tuple(supports)
 

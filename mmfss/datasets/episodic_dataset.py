@@ -1,3 +1,4 @@
+import os
 import os.path as osp
 from abc import abstractmethod
 from collections import defaultdict
@@ -5,10 +6,14 @@ from functools import lru_cache
 from typing import List, Optional, Tuple, Union
 
 import numpy as np
-from mmengine.dataset import BaseDataset
-from PIL import Image, UnidentifiedImageError
+from mmengine.dataset import BaseDataset, force_full_init
+from PIL import Image
 
 from .episodes import Episode, draw_supports
+from .protocols import Protocol
+
+# at most so many pairs are opened at start-up, see _check_files
+MAX_HEADERS = 20_000
 
 
 class EpisodicDataset(BaseDataset):
@@ -27,11 +32,16 @@ class EpisodicDataset(BaseDataset):
 
     Args:
         shot (int): Number of support images per episode, K. Defaults to 1.
-        num_episodes (int, optional): Length of an epoch or of the test list.
-            Defaults to None: every entry is the query once.
-        seed (int): Seed of the draws. Defaults to 0.
+        num_episodes (int, optional): Length of an epoch or of a test list.
+            Defaults to None: in testing the protocol's; else every entry is the
+            query once, unless the benchmark has it otherwise.
+        seed (int, optional): Seed of the draws. Defaults to None: 0 in
+            training, the protocol's in testing.
+        protocol (str | dict): How testing is done, see :class:`Protocol`; a
+            dict makes a new one. Defaults to 'hsnet'.
         **kwargs: As of :class:`mmengine.dataset.BaseDataset`: ``data_root``,
             ``data_prefix``, ``metainfo``, ``pipeline``, ``test_mode``, ....
+            ``serialize_data`` has no effect.
 
     Raises:
         FileNotFoundError: The data root, or a file of the lists, is not there.
@@ -42,7 +52,8 @@ class EpisodicDataset(BaseDataset):
     def __init__(self,
                  shot: int = 1,
                  num_episodes: Optional[int] = None,
-                 seed: int = 0,
+                 seed: Optional[int] = None,
+                 protocol: Union[str, dict] = 'hsnet',
                  **kwargs) -> None:
         for name, value in (('shot', shot), ('num_episodes', num_episodes)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -52,8 +63,16 @@ class EpisodicDataset(BaseDataset):
         self.shot = shot
         self.num_episodes = num_episodes
         self.seed = seed
+        self.protocol = Protocol.get(protocol)
+        changes = {}
+        if seed is not None:
+            changes['seeds'] = (seed, )
+        if num_episodes is not None:
+            changes['num_episodes'] = num_episodes
+        if changes and kwargs.get('test_mode'):
+            self.protocol = self.protocol.modified(**changes)
         # the lists are small, and drawing reads all of a class
-        kwargs.setdefault('serialize_data', False)
+        kwargs['serialize_data'] = False
         super().__init__(**kwargs)
 
     @abstractmethod
@@ -64,7 +83,8 @@ class EpisodicDataset(BaseDataset):
             list[dict]: One per entry, with the keys ``name`` (unique for the
             image), ``class_id`` (from 0), ``img_path``, ``seg_map_path``,
             ``class_value`` (the mask's value for the class; None: any non-zero
-            value) and ``source`` (where the entry is listed, for messages).
+            value, or those from an optional key ``foreground_from`` on) and
+            ``source`` (where the entry is listed, for messages).
         """
 
     def full_init(self) -> None:
@@ -90,14 +110,39 @@ class EpisodicDataset(BaseDataset):
         self._metainfo['class_ids'] = sorted(self._names)
         self._check_classes()
         self._check_files()
+        if self.num_episodes is None and self.test_mode:
+            self.num_episodes = self.protocol.num_episodes
         if self.num_episodes is None:
-            self.num_episodes = len(self.data_list)
+            self.num_episodes = self.default_num_episodes()
         if self.test_mode:
-            rs = np.random.RandomState(self.seed)
+            self.episode_lists = {
+                seed: self._draw_list(seed)
+                for seed in self.protocol.seeds
+            }
             self.episodes = [
-                self.draw_episode(n % len(self.data_list), rs)
-                for n in range(self.num_episodes)
+                (seed, episode) for seed, episodes in self.episode_lists.items()
+                for episode in episodes
             ]
+        elif self.seed is None:
+            self.seed = 0
+
+    def _draw_list(self, seed: int) -> List[Episode]:
+        rs = np.random.RandomState(seed)
+        return [
+            self.draw_episode(n % len(self.data_list), rs)
+            for n in range(self.num_episodes)
+        ]
+
+    @property
+    def class_names(self) -> List[str]:
+        """list[str]: Names of the classes that there are entries of."""
+        return [
+            self._metainfo['classes'][c] for c in self._metainfo['class_ids']
+        ]
+
+    def default_num_episodes(self) -> int:
+        """Length of an epoch or of the test list without ``num_episodes``."""
+        return len(self.data_list)
 
     def draw_episode(self, query: int, rs: np.random.RandomState) -> Episode:
         """Draw one episode.
@@ -127,9 +172,12 @@ class EpisodicDataset(BaseDataset):
         Returns:
             Episode: The episode.
         """
-        supports = draw_supports(rs, self._names[class_id], query, self.shot)
+        unique = self.test_mode and self.protocol.unique_supports
+        supports = draw_supports(rs, self._names[class_id], query, self.shot,
+                                 unique)
         return Episode(class_id, query, supports)
 
+    @force_full_init
     def get_episode(self, idx: Union[int, Tuple[int, int]]) -> Episode:
         """The episode at an index.
 
@@ -138,7 +186,7 @@ class EpisodicDataset(BaseDataset):
                 training.
         """
         if self.test_mode:
-            return self.episodes[idx]
+            return self.episodes[idx][1]
         if isinstance(idx, int):
             raise TypeError(
                 f'{type(self).__name__} in training is indexed by (epoch, n), '
@@ -158,8 +206,8 @@ class EpisodicDataset(BaseDataset):
 
         Returns:
             dict: ``query`` (dict) and ``supports`` (list[dict]) with the paths
-            of each image and its mask, ``class_id``, ``class_name`` and
-            ``sample_idx``.
+            of each image and its mask, ``class_id``, ``class_name``,
+            ``sample_idx``, ``seed`` and ``original_size``.
         """
         episode = self.get_episode(idx)
         images = [
@@ -168,6 +216,7 @@ class EpisodicDataset(BaseDataset):
                 img_path=self._files[name]['img_path'],
                 seg_map_path=self._files[name]['seg_map_path'],
                 class_value=self._class_values[episode.class_id],
+                foreground_from=self._files[name].get('foreground_from', 1),
                 num_classes=len(self._metainfo['classes']))
             for name in (episode.query, *episode.supports)
         ]
@@ -176,54 +225,77 @@ class EpisodicDataset(BaseDataset):
             supports=images[1:],
             class_id=episode.class_id,
             class_name=self._metainfo['classes'][episode.class_id],
-            sample_idx=idx)
+            sample_idx=idx,
+            seed=self.episodes[idx][0] if self.test_mode else self.seed,
+            original_size=self.test_mode and self.protocol.original_size)
 
     def __getitem__(self, idx: Union[int, Tuple[int, int]]) -> dict:
         """The episode at an index, after the pipeline."""
         return self.pipeline(self.get_data_info(idx))
 
+    @force_full_init
     def __len__(self) -> int:
-        """Number of episodes of an epoch or of the test list."""
-        return self.num_episodes
+        """Number of episodes of an epoch, or of all test lists together."""
+        return len(self.episodes) if self.test_mode else self.num_episodes
 
     def _check_classes(self) -> None:
+        unique = self.test_mode and self.protocol.unique_supports
+        needed = 1 + self.shot if unique else 2
         few = {
             self._metainfo['classes'][c]: len(set(names))
-            for c, names in self._names.items() if len(set(names)) < 2
+            for c, names in self._names.items() if len(set(names)) < needed
         }
         if few:
+            why = (f'a query and {self.shot} different supports'
+                   if unique else 'a query and another as support')
             raise ValueError(
-                f'{type(self).__name__}: a class needs at least two images, a '
-                f'query and another as support; too few: {few}. Add images or '
-                'leave these classes out.')
+                f'{type(self).__name__}: a class needs at least {needed} images, '
+                f'{why}; too few: {few}. Add images or leave these classes out.')
 
     def _check_files(self) -> None:
-        """Find missing files and differing sizes before training starts."""
-        for entry in self._files.values():
-            sizes = {}
+        """Find missing files and differing sizes before training starts.
+
+        Every name is looked up in its folder's listing, which is quick; the
+        sizes are read from at most :data:`MAX_HEADERS` pairs, evenly spread,
+        because opening all files of a large benchmark on a slow disk takes
+        minutes. :class:`LoadFewShotMask` checks each pair that is used.
+        """
+        entries = [  # of a remote backend: found out when loading
+            e for e in self._files.values()
+            if '://' not in e['img_path'] and '://' not in e['seg_map_path']
+        ]
+        listed = {}
+        for entry in entries:
             for key, what in (('img_path', 'image'), ('seg_map_path', 'mask')):
-                path = entry[key]
-                if '://' in path:  # a remote backend: found out when loading
-                    break
-                try:
-                    with Image.open(path) as image:  # reads the header only
-                        sizes[what] = image.size
-                except FileNotFoundError:
+                folder, file = osp.split(entry[key])
+                if folder not in listed:
+                    listed[folder] = set(
+                        os.listdir(folder) if osp.isdir(folder) else ())
+                if file not in listed[folder]:
                     raise FileNotFoundError(
                         f'{type(self).__name__}: {entry["source"]} names '
-                        f'{entry["name"]!r}, but there is no {what} {path}. '
-                        'Complete the data, or take it out of the list.'
-                    ) from None
-                except UnidentifiedImageError:
-                    raise ValueError(
-                        f'{path} (named by {entry["source"]}) is not a readable '
-                        f'{what}. Replace the file.') from None
-            if len(sizes) == 2 and sizes['image'] != sizes['mask']:
+                        f'{entry["name"]!r}, but there is no {what} '
+                        f'{entry[key]}. Complete the data, or take it out of '
+                        'the list.')
+        for entry in entries[::len(entries) // MAX_HEADERS + 1]:
+            image = _size(entry['img_path'], 'image', entry['source'])
+            mask = _size(entry['seg_map_path'], 'mask', entry['source'])
+            if image != mask:
                 raise ValueError(
-                    f'{entry["seg_map_path"]} is {sizes["mask"]} (width, '
-                    f'height), but its image {entry["img_path"]} is '
-                    f'{sizes["image"]}. A mask must have its image\'s size: '
-                    'replace one of them.')
+                    f'{entry["seg_map_path"]} is {mask} (width, height), but '
+                    f'its image {entry["img_path"]} is {image}. A mask must '
+                    'have its image\'s size: replace one of them.')
+
+
+def _size(path: str, what: str, source: str) -> Tuple[int, int]:
+    """Width and height of an image file, from its header only."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:  # Pillow's own errors are among them
+        raise ValueError(
+            f'{path} (named by {source}) is not a readable {what}: {error}. '
+            'Replace the file.') from error
 
 
 @lru_cache(maxsize=4)

@@ -55,11 +55,16 @@ class FolderDataset(EpisodicDataset):
                     f'FolderDataset: no folder {osp.join(img_root, name)} for '
                     f'class {name!r} of metainfo.classes. There are: '
                     f'{", ".join(near)}.')
-            files = sorted(os.listdir(osp.join(img_root, name)))
-            entries += [
-                self._entry(class_id, name, file) for file in files
-                if file.lower().endswith(IMG_SUFFIXES)
-            ]
+            files = sorted(
+                file for file in os.listdir(osp.join(img_root, name))
+                if file.lower().endswith(IMG_SUFFIXES))
+            for one, other in zip(files, files[1:]):
+                if osp.splitext(one)[0] == osp.splitext(other)[0]:
+                    raise ValueError(
+                        f'FolderDataset: {one} and {other} in '
+                        f'{osp.join(img_root, name)} would share a mask. Rename '
+                        'one of them.')
+            entries += [self._entry(class_id, name, file) for file in files]
         return entries
 
     def _entry(self, class_id: int, class_name: str, file: str) -> dict:

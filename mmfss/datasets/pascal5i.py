@@ -28,9 +28,8 @@ class PASCAL5iDataset(EpisodicDataset):
         data_prefix (dict): Folders below ``data_root``.
         img_suffix (str): Defaults to '.jpg'.
         seg_map_suffix (str): Defaults to '.png'.
-        num_episodes (int, optional): Defaults to None: 1000 in testing, every
-            entry once in training.
-        **kwargs: As of :class:`EpisodicDataset`.
+        **kwargs: As of :class:`EpisodicDataset`. ``num_episodes`` defaults to
+            1000 in testing, in training to every entry once.
     """
     METAINFO = dict(
         classes=('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car',
@@ -46,8 +45,6 @@ class PASCAL5iDataset(EpisodicDataset):
                      img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
                  img_suffix: str = '.jpg',
                  seg_map_suffix: str = '.png',
-                 num_episodes: Optional[int] = None,
-                 test_mode: bool = False,
                  **kwargs) -> None:
         if fold not in range(4):
             raise ValueError(
@@ -57,14 +54,7 @@ class PASCAL5iDataset(EpisodicDataset):
             osp.dirname(__file__), 'splits', 'pascal')
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
-        if num_episodes is None and test_mode:
-            num_episodes = 1000
-        super().__init__(
-            data_root=data_root,
-            data_prefix=data_prefix,
-            num_episodes=num_episodes,
-            test_mode=test_mode,
-            **kwargs)
+        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Read the fold's lists, in the order that the draws depend on."""
@@ -76,6 +66,10 @@ class PASCAL5iDataset(EpisodicDataset):
                 if fold != self.fold
             ]
         return [entry for file in files for entry in self._read_list(file)]
+
+    def default_num_episodes(self) -> int:
+        """The benchmark's 1000 in testing, every entry once in training."""
+        return 1000 if self.test_mode else super().default_num_episodes()
 
     def _read_list(self, file: str) -> List[dict]:
         path = osp.join(self.split_dir, file)

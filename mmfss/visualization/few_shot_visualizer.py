@@ -1,8 +1,6 @@
-import os.path as osp
-from typing import Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
@@ -74,8 +72,7 @@ class FewShotVisualizer(Visualizer):
                        image: np.ndarray,
                        data_sample: FewShotDataSample,
                        supports: Sequence[np.ndarray] = (),
-                       step: int = 0,
-                       out_file: Optional[str] = None) -> None:
+                       step: int = 0) -> None:
         """Draw an episode and hand it to the visualizer's backends.
 
         Args:
@@ -84,13 +81,8 @@ class FewShotVisualizer(Visualizer):
             data_sample (FewShotDataSample): See :meth:`draw_episode`.
             supports (Sequence[np.ndarray]): See :meth:`draw_episode`.
             step (int): Training step or epoch of the picture. Defaults to 0.
-            out_file (str, optional): Write to this file instead.
         """
-        picture = self.draw_episode(image, supports, data_sample)
-        if out_file is None:
-            self.add_image(name, picture, step)
-        else:
-            mmcv.imwrite(picture[..., ::-1], osp.abspath(out_file))
+        self.add_image(name, self.draw_episode(image, supports, data_sample), step)
 
     def _panel(self,
                image: np.ndarray,
@@ -109,9 +101,10 @@ class FewShotVisualizer(Visualizer):
                                       cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(image, outline, -1, color, thickness=2)
 
-        canvas = Image.new('RGB', (size[0] + 4, size[1] + 22), 'white')
-        canvas.paste(Image.fromarray(image), (2, 20))
         font = ImageFont.load_default(14)
+        width = max(size[0], int(font.getlength(title)) + 4)
+        canvas = Image.new('RGB', (width + 4, size[1] + 22), 'white')
+        canvas.paste(Image.fromarray(image), (2, 20))
         ImageDraw.Draw(canvas).text((4, 1), title, fill=color, font=font)
         return np.asarray(canvas)
 

@@ -1,12 +1,22 @@
+import json
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.config import Config
 from PIL import Image
 
-from mmfss.datasets import FolderDataset, PASCAL5iDataset
+from mmfss.datasets import (
+    COCO20iDataset,
+    FolderDataset,
+    FSS1000Dataset,
+    PASCAL5iDataset,
+)
 from mmfss.datasets.transforms.resize_few_shot import nearest_index
-from tests.conftest import pipeline
+from tests.conftest import REPO, pipeline
 
 
 def test_packed_episode(tiny_voc):
@@ -48,6 +58,44 @@ def test_other_classes_are_background(tiny_voc):
     assert (dataset[0]['data_samples'].gt_sem_seg.data[0, :4] == 0).all()
 
 
+def test_coco_episode(tiny_coco):
+    dataset = COCO20iDataset(
+        data_root=str(tiny_coco),
+        split_dir=str(tiny_coco / 'splits'),
+        fold=3,
+        shot=2,
+        test_mode=True,
+        pipeline=pipeline(40))
+    item = dataset[7]
+    sample = item['data_samples']
+    assert sample.class_id in range(3, 80, 4)
+    assert sample.img_path == str(tiny_coco / sample.query)
+    assert sample.query.startswith('val2014/COCO_val2014_000000')
+    mask = np.array(Image.open(
+        tiny_coco / 'annotations' / sample.query.replace('.jpg', '.png')))
+    columns = nearest_index(50, 40)
+    expected = (mask == sample.class_id + 1)[:, columns]
+    assert (sample.gt_sem_seg.data[0].numpy() == expected).all()
+    assert expected.any()
+
+
+def test_fss_episode(tiny_fss):
+    dataset = FSS1000Dataset(
+        data_root=str(tiny_fss),
+        split_dir=str(tiny_fss / 'splits'),
+        shot=3,
+        test_mode=True,
+        pipeline=pipeline(30))
+    assert [e.query for e in dataset.episode_lists[0][:3]] == [
+        f"abe's_flyingfish/{n}" for n in (1, 10, 2)
+    ]
+    assert dataset.metainfo['class_ids'] == [4, 5]
+    for item in (dataset[n]['data_samples'] for n in range(20)):
+        assert int(item.gt_sem_seg.data.sum()) == 100  # 127 is not foreground
+        assert int(item.support_masks.sum()) == 300
+        assert item.class_name in ("abe's_flyingfish", 'hotel_slipper')
+
+
 def test_folder_masks_count_any_non_zero_value(tmp_path):
     values = dict(a=1, b=128, c=255)
     for folder in ('images', 'masks'):
@@ -57,13 +105,47 @@ def test_folder_masks_count_any_non_zero_value(tmp_path):
         Image.fromarray(image).save(tmp_path / 'images' / 'cup' / f'{name}.png')
         mask = np.zeros((20, 20), np.uint8)
         mask[:5] = value
-        Image.fromarray(mask).save(tmp_path / 'masks' / 'cup' / f'{name}.png')
+        mask = Image.fromarray(mask)
+        if name == 'c':
+            mask = mask.convert('LA')  # opaque: alpha is not the class
+        mask.save(tmp_path / 'masks' / 'cup' / f'{name}.png')
     dataset = FolderDataset(
         str(tmp_path), test_mode=True, pipeline=pipeline(20))
     assert len(dataset) == 3
     for item in (dataset[i]['data_samples'] for i in range(3)):
         assert int(item.gt_sem_seg.data.sum()) == 100
         assert int(item.support_masks.sum()) == 100
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'P', 'LA', 'RGB', 'RGBA', 'I;16'])
+def test_folder_masks_of_any_mode(tmp_path, mode):
+    for folder in ('images', 'masks'):
+        (tmp_path / folder / 'cup').mkdir(parents=True)
+    grey = np.zeros((20, 20), np.uint8)
+    grey[:5] = 255
+    for name in 'ab':
+        Image.new('RGB', (20, 20)).save(tmp_path / 'images' / 'cup' / f'{name}.jpg')
+        mask = Image.fromarray(grey)
+        mask = (Image.fromarray(grey.astype(np.uint16) * 257)
+                if mode == 'I;16' else mask.convert(mode))
+        mask.save(tmp_path / 'masks' / 'cup' / f'{name}.png')
+    dataset = FolderDataset(str(tmp_path), test_mode=True, pipeline=pipeline(20))
+    assert int(dataset[0]['data_samples'].gt_sem_seg.data.sum()) == 100
+
+
+def test_lazy_init_and_serialize(objects30):
+    dataset = FolderDataset(
+        objects30, lazy_init=True, serialize_data=True, test_mode=True,
+        pipeline=pipeline(20))
+    assert len(dataset) == 155
+    assert FolderDataset(objects30, lazy_init=True, test_mode=True).get_episode(3)
+
+
+def test_bundled_split(objects30):
+    cfg = Config.fromfile(
+        REPO / 'configs' / '_base_' / 'datasets' / 'objects30.py')
+    split = json.loads((Path(objects30) / 'splits.json').read_text())
+    assert split == dict(train=cfg.train_classes, test=cfg.test_classes)
 
 
 def test_exif_rotation_is_ignored(tiny_voc):

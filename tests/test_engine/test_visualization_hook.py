@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmfss.engine.hooks import FewShotVisualizationHook
 from mmfss.structures import FewShotDataSample
@@ -48,17 +49,40 @@ def test_chosen_episodes_are_drawn_whatever_the_batch(runner, tmp_path, kwargs,
     hook = FewShotVisualizationHook(**kwargs)
     for indices in ([0, 1, 2], [3, 4]):
         hook.after_val_iter(runner, 0, *batch(indices, 1))
+    hook.after_val_epoch(runner)
     files = sorted(p.name for p in tmp_path.rglob('*.png'))
-    assert files == [f'val_{i:04d}_teapot_3.png' for i in drawn]
+    assert files == [f'val_{i:04d}_teapot_1shot_3.png' for i in drawn]
 
 
 def test_panels_have_the_photos_aspects(runner, tmp_path):
     hook = FewShotVisualizationHook(interval=1, out_dir=str(tmp_path / 'out'))
     data, outputs = batch([7], shot=5)
     hook.after_test_iter(runner, 0, data, outputs)
-    picture = Image.open(tmp_path / 'out' / 'test_0007_teapot.png')
+    picture = Image.open(tmp_path / 'out' / 'test_0007_teapot_5shot.png')
     # five supports half as wide as high, two queries twice as wide
     assert picture.size == (5 * (120 + 4) + 2 * (480 + 4), 240 + 22)
+
+
+def test_tensorboard_gets_the_pictures(tmp_path):
+    visualizer = FewShotVisualizer(
+        vis_backends=[dict(type='TensorboardVisBackend')], save_dir=str(tmp_path))
+    runner = SimpleNamespace(
+        visualizer=visualizer, _train_loop=SimpleNamespace(), epoch=3)
+    hook = FewShotVisualizationHook(interval=1)
+    hook.after_val_iter(runner, 0, *batch([7], 1))
+    hook.after_val_epoch(runner)
+    visualizer.close()
+    events = EventAccumulator(str(tmp_path / 'vis_data'), dict(images=0)).Reload()
+    image, = events.Images('val_0007_teapot_1shot')
+    assert image.step == 3 and image.height == 262
+
+
+def test_long_titles_fit(runner):
+    _, (sample, ) = batch([0], shot=1)
+    sample.set_metainfo(dict(class_name='a rather long name of a class'))
+    images = torch.zeros(32, 32, 3, dtype=torch.uint8).numpy()
+    picture = runner.visualizer.draw_episode(images, [images], sample)
+    assert picture.shape[1] > (120 + 4) + 2 * (480 + 4)
 
 
 def test_boundary_is_left_out_of_the_iou(runner):

@@ -13,14 +13,16 @@ DATA = Path(__file__).parents[1] / 'data'
 CLASSES = tuple(f'class{i}' for i in range(80))
 
 
-def evaluate(preds, labels, class_ids, fold, batch=1):
-    metric = FewShotIoU()
+def evaluate(preds, labels, class_ids, fold, batch=1, seeds=None, metric=None):
+    metric = metric or FewShotIoU()
     metric.dataset_meta = dict(classes=CLASSES, class_ids=fold)
     samples = [
         dict(
             pred_sem_seg=dict(data=torch.as_tensor(p)[None]),
             gt_sem_seg=dict(data=torch.as_tensor(g)[None]),
-            class_id=int(c)) for p, g, c in zip(preds, labels, class_ids)
+            class_id=int(c),
+            seed=int(s)) for p, g, c, s in zip(
+                preds, labels, class_ids, seeds or [0] * len(preds))
     ]
     for i in range(0, len(samples), batch):
         metric.process({}, samples[i:i + batch])
@@ -57,6 +59,54 @@ def test_bounds_and_all_foreground(seed):
     assert trivial['mIoU'] == pytest.approx(trivial['mIoU_all_foreground'])
     wrong = evaluate(labels != 1, labels, class_ids, [0, 1, 2])
     assert wrong['mIoU'] == wrong['FB-IoU'] == 0
+
+
+def test_seeds_are_averaged():
+    rs = np.random.RandomState(0)
+    preds, labels = rs.randint(0, 2, (2, 30, 8, 8))
+    class_ids = np.arange(30) % 3
+    lists = [slice(0, 12), slice(12, 30)]
+    each = [evaluate(preds[s], labels[s], class_ids[s], [0, 1, 2]) for s in lists]
+    metric = FewShotIoU()
+    both = evaluate(
+        preds, labels, class_ids, [0, 1, 2], seeds=[5] * 12 + [9] * 18,
+        metric=metric)
+    for key in ('mIoU', 'FB-IoU'):
+        values = [result[key] for result in each]
+        assert both[key] == pytest.approx(np.mean(values))
+        assert both[f'{key}_std'] == pytest.approx(np.std(values, ddof=1))
+        assert f'{key}_std' not in each[0]
+    assert metric.breakdown['per_seed'][9]['mIoU'] == pytest.approx(
+        each[1]['mIoU'])
+
+
+def test_bootstrap_interval():
+    rs = np.random.RandomState(0)
+    labels = rs.randint(0, 2, (40, 8, 8))
+    preds = np.where(rs.rand(40, 8, 8) < rs.rand(40, 1, 1), labels, 1 - labels)
+    few = evaluate(preds[:8], labels[:8], [0] * 8, [0])
+    many = evaluate(np.tile(preds, (9, 1, 1)), np.tile(labels, (9, 1, 1)),
+                    [0] * 360, [0])
+    for result in (few, many):
+        assert result['mIoU_low'] < result['mIoU'] < result['mIoU_high']
+    assert (many['mIoU_high'] - many['mIoU_low'] <
+            few['mIoU_high'] - few['mIoU_low'])
+    same = evaluate(np.tile(preds[:1], (5, 1, 1)), np.tile(labels[:1], (5, 1, 1)),
+                    [0] * 5, [0])
+    assert same['mIoU_low'] == pytest.approx(same['mIoU_high'])
+
+
+def test_breakdown_by_object_size():
+    labels = np.zeros((3, 8, 8), int)
+    labels[0, 0, 0] = labels[1, :2, :4] = labels[2, :4] = 1  # 1/64, 1/8, 1/2
+    metric = FewShotIoU()
+    evaluate(labels, labels, [0, 1, 1], [0, 1], metric=metric)
+    rows = metric.breakdown['per_size']
+    assert [row['episodes'] for row in rows.values()] == [1, 1, 1]
+    assert [row['all_foreground'] for row in rows.values()] == pytest.approx(
+        [100 / 64, 12.5, 50])
+    assert metric.breakdown['per_class']['class1'] == dict(
+        IoU=100, all_foreground=pytest.approx(100 * 40 / 128), episodes=2)
 
 
 def test_table_names_the_classes(log):

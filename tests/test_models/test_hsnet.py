@@ -62,6 +62,28 @@ def test_modes_at_any_size(backbone, height, width):
         assert result.seg_logits.data.shape == (2, height, width)
 
 
+@pytest.mark.parametrize('kernel', ['FullConv4d', 'SeparableConv4d'])
+def test_other_kernels_learn(kernel):
+    model = hsnet(neck=dict(conv_cfg=dict(type=kernel))).train()
+    model(*episodes(1, 1, 64, 64), mode='loss')['loss_ce'].backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters()
+               if p.requires_grad and p.numel() > 2)
+
+
+@pytest.mark.parametrize('level, stride', [('layer7.0', 32), ('layer4.0', 16),
+                                           ('layer3.0', 8)])
+def test_a_single_level(level, stride):
+    model = hsnet(
+        taps=[[level]],
+        neck=dict(kernel_sizes=((3, 3, 3), ), support_strides=((2, 2, 2), )))
+    inputs, samples = episodes(2, 1, 64, 96)
+    model(inputs, samples, mode='loss')['loss_ce'].backward()
+    with torch.no_grad():
+        logits = model.eval()(inputs, samples, mode='tensor')
+    # the head doubles the level's size
+    assert logits.shape[-2:] == (2 * 64 // stride, 2 * 96 // stride)
+
+
 def test_batch_and_shots_do_not_mix():
     model = hsnet().eval()
     inputs, samples = episodes(2, 2, 64, 64)
@@ -160,6 +182,45 @@ def test_taps_leave_the_backbone_as_it_was():
     assert torch.equal(backbone(image)[-1], expected)
     assert not any(m._forward_hooks or m._forward_pre_hooks
                    for m in backbone.modules())
+
+
+@pytest.mark.parametrize('taps, message', [
+    (['layer4.0', 'layer3.0'], 'a list of levels'),
+    ('atuo', "'auto' or a list"),
+    ([['layer4.0', 'layer3.0']], 'must have one size'),
+    ([['layer2.0'], ['layer3.0'], ['layer4.0']], 'from deep'),
+])
+def test_bad_taps(taps, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureTaps(MODELS.build(dict(type='mmpretrain.ResNet', depth=18)), taps)(
+            torch.zeros(1, 3, 64, 64))
+
+
+def test_tap_without_a_map():
+    backbone = MODELS.build(
+        dict(type='mmpretrain.SwinTransformer', arch='tiny'))
+    with pytest.raises(ValueError, match=r"'stages.3' gives a tuple, not a map"):
+        FeatureTaps(backbone, [['stages.3']])(torch.zeros(1, 3, 224, 224))
+
+
+def test_tap_that_is_never_called():
+    backbone = MODELS.build(dict(type='mmpretrain.MobileNetV2'))
+    backbone.spare = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"never calls \['spare'\]"):
+        FeatureTaps(backbone, [['spare']])(torch.zeros(1, 3, 64, 64))
+
+
+def test_vgg_preset():
+    features = FeatureTaps(
+        MODELS.build(
+            dict(type='mmpretrain.VGG', depth=16, norm_cfg=dict(type='BN'))))
+    with torch.no_grad():
+        levels = features(torch.randn(1, 3, 64, 64))
+    assert all(f.min() < 0 for level in levels[1:] for f in level)
+    with pytest.raises(ValueError, match='with_last_pool'):
+        FeatureTaps(
+            MODELS.build(
+                dict(type='mmpretrain.VGG', depth=16, with_last_pool=False)))
 
 
 def test_tap_that_is_not_there():

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 
 from mmfss.models.layers import (
     CenterPivotConv4d,
+    FullConv4d,
+    SeparableConv4d,
     hypercorrelation,
     kshot_vote,
     mask_features,
@@ -31,9 +35,66 @@ def test_center_pivot_is_a_sum_of_two_plane_convolutions(kernel, stride, grid):
     torch.testing.assert_close(y, a + b, atol=1e-5, rtol=1e-5)
 
 
-def test_center_pivot_refuses_even_kernels():
+def full_conv4d_by_definition(x, weight, bias, stride):
+    """Each output is a sum over the kernel's four sides, zeros outside."""
+    p = weight.shape[-1] // 2
+    padded = F.pad(x, (p, p) * 4)
+    hq, wq = x.shape[2:4]
+    hs, ws = (-(-side // stride) for side in x.shape[4:])
+    y = torch.zeros(len(x), len(weight), hq, wq, hs, ws)
+    for h, w, i, j in itertools.product(*map(range, (hq, wq, hs, ws))):
+        y[:, :, h, w, i, j] = bias
+        for a, b, c, d in itertools.product(range(weight.shape[-1]), repeat=4):
+            seen = padded[:, :, h + a, w + b, i * stride + c, j * stride + d]
+            y[:, :, h, w, i, j] += seen @ weight[:, :, a, b, c, d].T
+    return y
+
+
+@pytest.mark.parametrize('kernel, stride', [(3, 1), (3, 2), (1, 3), (5, 4)])
+@pytest.mark.parametrize('grid', [(2, 3, 4, 3), (3, 1, 5, 2)])
+def test_full_kernel_is_the_sum_over_four_dimensions(kernel, stride, grid):
+    conv = FullConv4d(2, 3, kernel, stride)
+    x = torch.randn(2, 2, *grid)
+    with torch.no_grad():
+        expected = full_conv4d_by_definition(x, conv.weight, conv.bias, stride)
+        torch.testing.assert_close(conv(x), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('kernel, stride', [(3, 1), (3, 2), (5, 4)])
+def test_full_kernel_holds_the_others(kernel, stride):
+    """Center-pivot and separable kernels are full kernels of a certain form."""
+    x = torch.randn(2, 2, 4, 5, 7, 6)
+    full = FullConv4d(2, 3, kernel, stride)
+    center = kernel // 2
+    with torch.no_grad():
+        pivot = CenterPivotConv4d(2, 3, kernel, stride)
+        full.weight.zero_()
+        full.weight[..., center, center] += pivot.query_conv.weight
+        full.weight[:, :, center, center] += pivot.support_conv.weight
+        full.bias.copy_(pivot.query_conv.bias + pivot.support_conv.bias)
+        torch.testing.assert_close(full(x), pivot(x), atol=1e-5, rtol=1e-4)
+
+        separable = SeparableConv4d(2, 3, kernel, stride)
+        full.weight.copy_(
+            torch.einsum('omab,micd->oiabcd', separable.query_conv.weight,
+                         separable.support_conv.weight))
+        full.bias.copy_(separable.query_conv.bias)
+        torch.testing.assert_close(full(x), separable(x), atol=1e-5, rtol=1e-4)
+
+
+def test_full_kernel_starts_as_pytorchs_convolutions():
+    torch.manual_seed(0)
+    conv = FullConv4d(16, 64, 3)
+    bound = (16 * 3**4)**-0.5
+    for values in (conv.weight, conv.bias):
+        assert bound * 0.9 < values.abs().max() <= bound
+
+
+@pytest.mark.parametrize('kernel',
+                         [CenterPivotConv4d, FullConv4d, SeparableConv4d])
+def test_even_kernels_are_refused(kernel):
     with pytest.raises(ValueError, match='odd'):
-        CenterPivotConv4d(1, 1, 4)
+        kernel(1, 1, 4)
 
 
 def test_hypercorrelation_is_a_clamped_cosine():

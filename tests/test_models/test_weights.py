@@ -3,9 +3,13 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint
 
+from mmfss.models.backbones.torchvision_names import torchvision_names
 from mmfss.registry import MODELS
-from tests.published import VGG16_CONVS, build
-from tests.test_models.test_hsnet import hsnet
+from tests.published import build
+from tests.test_models.test_hsnet import MOBILENET, hsnet
+
+# torchvision's index in ``features`` of VGG-16's convolutions
+VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture
@@ -36,6 +40,36 @@ def test_torchvision_vgg_is_renamed_on_loading(torchvision_vgg16):
     assert torch.equal(features[16].conv.bias, state['features.28.bias'])
 
 
+@pytest.mark.parametrize('config, expected', [
+    (dict(type='mmpretrain.VGG', depth=11, norm_cfg=dict(type='BN')), {
+        'features.0.conv.bias': 'features.0.bias',
+        'features.0.bn.running_var': 'features.1.running_var',
+        'features.2.conv.weight': 'features.4.weight',
+        'features.11.bn.weight': 'features.26.weight',
+    }),
+    (MOBILENET, {
+        'conv1.conv.weight': 'features.0.0.weight',
+        'conv1.bn.bias': 'features.0.1.bias',
+        'layer1.0.conv.0.conv.weight': 'features.1.conv.0.0.weight',
+        'layer1.0.conv.0.bn.weight': 'features.1.conv.0.1.weight',
+        'layer1.0.conv.1.conv.weight': 'features.1.conv.1.weight',
+        'layer1.0.conv.1.bn.weight': 'features.1.conv.2.weight',
+        'layer2.0.conv.1.conv.weight': 'features.2.conv.1.0.weight',
+        'layer2.0.conv.2.bn.running_mean': 'features.2.conv.3.running_mean',
+        'layer7.0.conv.2.conv.weight': 'features.17.conv.2.weight',
+        'conv2.conv.weight': 'features.18.0.weight',
+    }),
+    (dict(type='mmpretrain.ResNet', depth=50), {
+        'bn1.weight': 'bn1.weight',
+        'layer1.0.downsample.0.weight': 'layer1.0.downsample.0.weight',
+    }),
+], ids=['vgg11_bn', 'mobilenet_v2', 'resnet50'])
+def test_torchvision_names(config, expected):
+    names = torchvision_names(MODELS.build(config))
+    assert {key: names[key] for key in expected} == expected
+    assert len(set(names.values())) == len(names)
+
+
 def test_the_zoos_own_names_load_too(tmp_path):
     backbone = MODELS.build(dict(type='mmpretrain.VGG', depth=16))
     path = str(tmp_path / 'zoo.pth')
@@ -60,7 +94,9 @@ def test_backbone_weights_of_another_backbone(torchvision_vgg16):
             type='mmpretrain.ResNet',
             depth=50,
             init_cfg=dict(type='Pretrained', checkpoint=path)))
-    with pytest.raises(ValueError, match='do not fit ResNet: conv1.weight is miss'):
+    with pytest.raises(
+            ValueError,
+            match='do not fit ResNet: conv1.weight is miss.*init_cfg.*vgg16.pth'):
         model.init_weights()
 
 
@@ -79,6 +115,14 @@ def test_checkpoint_of_another_backbone(saved, loaded, tmp_path):
 def test_random_frozen_backbone_is_loud(log):
     hsnet().init_weights()
     assert any('MobileNetV2 backbone is RANDOM' in line for line in log)
+
+
+@pytest.mark.parametrize('path', [
+    'torchvision://vgg16', 's3://bucket/vgg16.pth', 'openmmlab://vgg16'
+])
+def test_loaders_that_may_run_code_are_refused(path):
+    with pytest.raises(ValueError, match='path or an https:// URL'):
+        load_checkpoint(hsnet(), path)
 
 
 class Malicious:

@@ -46,8 +46,7 @@ val_dataloader = dict(
         data_root=data_root,
         metainfo=dict(classes=test_classes),
         shot=1,
-        num_episodes=200,
-        seed=0,
+        protocol=dict(name='objects30', num_episodes=200),
         test_mode=True,
         pipeline=pipeline))
 test_dataloader = val_dataloader

@@ -1,50 +1,11 @@
+_base_ = 'benchmark.py'
+
 dataset_type = 'PASCAL5iDataset'
 data_root = 'data/VOCdevkit/VOC2012'
 fold = 0
-
-pipeline = [
-    dict(
-        type='ForEachImage',
-        transforms=[
-            dict(
-                type='LoadImageFromFile',
-                imdecode_backend='pillow',
-                color_type='color_ignore_orientation'),
-            dict(type='LoadFewShotMask'),
-            dict(type='ResizeFewShot', scale=(400, 400))
-        ]),
-    dict(type='PackFewShotInputs')
-]
-
 train_dataloader = dict(
-    batch_size=20,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='EpisodeSampler'),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split_dir=None,  # None: the benchmark's lists
-        fold=fold,
-        shot=1,
-        seed=0,
-        pipeline=pipeline))
+    dataset=dict(type=dataset_type, data_root=data_root, fold=fold))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split_dir=None,
-        fold=fold,
-        shot=1,
-        num_episodes=1000,
-        seed=0,
-        test_mode=True,
-        pipeline=pipeline))
+        type=dataset_type, data_root=data_root, fold=fold))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='FewShotIoU')
-test_evaluator = val_evaluator

@@ -12,6 +12,7 @@ model = dict(
         channels=(16, 64, 128),
         kernel_sizes=((3, 3, 3), (5, 3, 3), (5, 5, 3)),
         support_strides=((2, 2, 2), (4, 2, 2), (4, 4, 2)),
+        conv_cfg=dict(type='CenterPivotConv4d'),
         norm_cfg=dict(type='GN', num_groups=4),
         mask_support=True),  # False: HSNet†
     decode_head=dict(

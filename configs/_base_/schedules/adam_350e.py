@@ -9,7 +9,10 @@ test_cfg = dict(type='TestLoop')
 
 # As published: Adam with its default betas, constant learning rate, no decay
 optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3, weight_decay=0))
+    type='OptimWrapper',
+    constructor='TrainableOptimWrapperConstructor',  # no frozen backbone in it
+    optimizer=dict(type='Adam', lr=1e-3, weight_decay=0))
+param_scheduler = [dict(type='ConstantLR', factor=1, by_epoch=True)]
 
 # One process holds the whole published batch. With several, divide
 # train_dataloader.batch_size by their number, or turn this on.

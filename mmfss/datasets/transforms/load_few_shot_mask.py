@@ -14,17 +14,20 @@ class LoadFewShotMask(BaseTransform):
 
     Required keys: ``img``, ``seg_map_path``, ``num_classes`` and
     ``class_value``, the mask's value for the class, or None for a binary mask
-    where any non-zero value is the class.
+    where the values from ``foreground_from`` on are the class (optional; 1, so
+    any non-zero value, if absent).
 
-    Added keys: ``gt_seg_map`` (np.uint8, ``(H, W)``) and ``seg_fields``, which
-    tells mmseg's transforms about it.
+    Added keys: ``gt_seg_map`` (np.uint8, ``(H, W)``); ``ori_seg_map``, the same,
+    which no transform touches; ``seg_fields``, which tells mmseg's transforms
+    about the first.
 
     Args:
         backend_args (dict, optional): Arguments of mmengine's file backend.
 
     Raises:
         ValueError: The mask has another size than its image, is in colour
-            where class values are expected, or holds unknown values.
+            where class values are expected, holds unknown values, or is not
+            8-bit where ``foreground_from`` is.
     """
 
     def __init__(self, backend_args: Optional[dict] = None) -> None:
@@ -41,15 +44,28 @@ class LoadFewShotMask(BaseTransform):
                 f'the mask has size {mask.shape[:2]} (height, width), the image '
                 f'{results["img"].shape[:2]}. Replace one of them.')
         if results['class_value'] is None:
-            label = mask[..., :3].any(axis=-1) if mask.ndim == 3 else mask != 0
-            label = label.astype(np.uint8)
+            label = self._foreground(mask, results.get('foreground_from', 1))
         else:
             self._check_values(mask, results['num_classes'])
             label = (mask == results['class_value']).astype(np.uint8)
             label[mask == 255] = 255
-        results['gt_seg_map'] = label
+        results['gt_seg_map'] = results['ori_seg_map'] = label
         results['seg_fields'] = ['gt_seg_map']
         return results
+
+    @staticmethod
+    def _foreground(mask: np.ndarray, foreground_from: int) -> np.ndarray:
+        if mask.ndim == 3:
+            colours = 3 if mask.shape[-1] >= 3 else 1  # the rest is alpha
+            mask = mask[..., :colours].max(axis=-1)
+        label = (mask >= foreground_from).astype(np.uint8)
+        if foreground_from > 1 and (mask.dtype != np.uint8
+                                    or (mask.any() and not label.any())):
+            raise ValueError(
+                f'the mask must be an 8-bit grey or RGB PNG whose values from '
+                f'{foreground_from} on are the class; it is {mask.dtype}, its '
+                f'greatest value is {mask.max()}. Convert it.')
+        return label
 
     @staticmethod
     def _check_values(mask: np.ndarray, num_classes: int) -> None:

@@ -17,8 +17,8 @@ class PackFewShotInputs(BaseTransform):
 
     - ``inputs``: ``query`` (uint8, ``(3, H, W)``) and ``support`` (uint8,
       ``(K, 3, H, W)``), BGR as everywhere in OpenMMLab;
-    - ``data_samples``: a :class:`FewShotDataSample` with ``gt_sem_seg`` and
-      ``support_masks``.
+    - ``data_samples``: a :class:`FewShotDataSample` with ``gt_sem_seg`` (at the
+      size on disk where the protocol compares there) and ``support_masks``.
 
     Args:
         meta_keys (Sequence[str]): Keys of the query that become metainfo, as
@@ -48,14 +48,17 @@ class PackFewShotInputs(BaseTransform):
                 class_id=results['class_id'],
                 class_name=results['class_name'],
                 sample_idx=results['sample_idx'],
+                seed=results['seed'],
                 query=query['name'],
                 supports=[s['name'] for s in supports],
                 support_img_paths=[s['img_path'] for s in supports],
                 support_ori_shapes=[s['ori_shape'] for s in supports],
                 **{k: query[k]
                    for k in self.meta_keys if k in query}))
+        label = query[
+            'ori_seg_map' if results['original_size'] else 'gt_seg_map']
         sample.gt_sem_seg = PixelData(
-            data=torch.from_numpy(query['gt_seg_map'][None].astype(np.int64)))
+            data=torch.from_numpy(label[None].astype(np.int64)))
         sample.support_masks = torch.from_numpy(
             np.stack([s['gt_seg_map'] for s in supports]))
         inputs = dict(

@@ -1,4 +1,5 @@
 from .episode_info_hook import EpisodeInfoHook
 from .few_shot_visualization_hook import FewShotVisualizationHook
+from .report_hook import ReportHook
 
-__all__ = ['EpisodeInfoHook', 'FewShotVisualizationHook']
+__all__ = ['EpisodeInfoHook', 'FewShotVisualizationHook', 'ReportHook']

@@ -1,13 +1,15 @@
+from typing import List
+
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
-from mmfss.datasets.episodes import checksum
+from mmfss.datasets import EpisodicDataset
 from mmfss.registry import HOOKS
 
 
 @HOOKS.register_module()
 class EpisodeInfoHook(Hook):
-    """Logs what a run trains on, and under which protocol a figure was got.
+    """Logs what a run trains on, and its effective batch.
 
     Example:
         >>> custom_hooks = [dict(type='EpisodeInfoHook')]
@@ -16,36 +18,31 @@ class EpisodeInfoHook(Hook):
     def before_train(self, runner) -> None:
         """Log the episodes of an epoch and the effective batch."""
         loader = runner.train_dataloader
+        if not isinstance(loader.dataset, EpisodicDataset):
+            return
+        names = loader.dataset.class_names
         processes = get_world_size()
         accumulation = runner.optim_wrapper._accumulative_counts
         effective = loader.batch_size * processes * accumulation
-        published = (runner.auto_scale_lr or {}).get('base_batch_size', '?')
+        meant = (runner.auto_scale_lr or {}).get('base_batch_size', '?')
         runner.logger.info(
             f'Training on {len(loader.dataset)} episodes per epoch '
-            f'({loader.dataset.shot}-shot) of the classes '
-            f'{_class_names(loader.dataset)}.')
+            f'({loader.dataset.shot}-shot) of the classes {listed(names)}.')
         runner.logger.info(
             f'Effective batch: {loader.batch_size} per process x {processes} '
             f'process(es) x {accumulation} accumulated = {effective}; the '
-            f"learning rate is meant for {published}.")
-
-    def before_val_epoch(self, runner) -> None:
-        """Log the protocol of a validation."""
-        self._log_protocol(runner, runner.val_dataloader.dataset)
-
-    def before_test_epoch(self, runner) -> None:
-        """Log the protocol of a test."""
-        self._log_protocol(runner, runner.test_dataloader.dataset)
-
-    @staticmethod
-    def _log_protocol(runner, dataset) -> None:
-        runner.logger.info(
-            f"Evaluating under protocol 'hsnet': {len(dataset)} episodes, "
-            f'{dataset.shot}-shot, seed {dataset.seed}, classes '
-            f'{_class_names(dataset)}, list SHA-256 '
-            f'{checksum(dataset.episodes)[:16]}')
+            f'learning rate is meant for {meant}.')
+        if runner.val_loop is not None:
+            tested = getattr(runner.val_dataloader.dataset, 'class_names', [])
+            both = [name for name in names if name in tested]
+            if both:
+                runner.logger.warning(
+                    f'Classes {listed(both)} are trained on and validated on: '
+                    'few-shot figures are for classes never seen in training.')
 
 
-def _class_names(dataset) -> str:
-    meta = dataset.metainfo
-    return ', '.join(meta['classes'][c] for c in meta['class_ids'])
+def listed(names: List[str]) -> str:
+    """Names as text; FSS-1000's hundreds would fill the screen."""
+    if len(names) > 100:
+        names = [*names[:3], f'... ({len(names) - 6} more)', *names[-3:]]
+    return ', '.join(names)

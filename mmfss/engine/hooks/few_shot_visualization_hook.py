@@ -1,7 +1,9 @@
 import os.path as osp
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence
 
-from mmengine.dist import master_only
+import mmcv
+import numpy as np
+from mmengine.dist import gather_object
 from mmengine.hooks import Hook
 
 from mmfss.registry import HOOKS
@@ -14,14 +16,14 @@ class FewShotVisualizationHook(Hook):
 
     One picture per episode: support(s) with mask | query with prediction |
     query with ground truth, with the class and the IoU, sent to the
-    visualizer's backends. Of several processes, the first one draws its own.
+    visualizer's backends when the evaluation is over.
 
     Args:
         draw (bool): Whether to draw at all. Defaults to True.
         interval (int): Draw every n-th episode of the list. Defaults to 100.
         episodes (Sequence[int], optional): Draw these instead.
-        out_dir (str, optional): Write PNG files there instead of using the
-            visualizer's backends.
+        out_dir (str, optional): Write PNG files there at once, instead of
+            using the visualizer's backends.
 
     Example:
         >>> default_hooks = dict(visualization=dict(
@@ -37,6 +39,7 @@ class FewShotVisualizationHook(Hook):
         self.interval = interval
         self.episodes = episodes
         self.out_dir = out_dir
+        self._pictures: Dict[str, np.ndarray] = {}
 
     def after_val_iter(self,
                        runner,
@@ -44,9 +47,7 @@ class FewShotVisualizationHook(Hook):
                        data_batch: Optional[dict] = None,
                        outputs: Sequence[FewShotDataSample] = ()) -> None:
         """Draw the chosen episodes of a validation batch."""
-        # a run that only validates has no epoch
-        epoch = 0 if isinstance(runner._train_loop, dict) else runner.epoch
-        self._draw(runner, 'val', epoch, data_batch, outputs)
+        self._draw(runner, 'val', data_batch, outputs)
 
     def after_test_iter(self,
                         runner,
@@ -54,10 +55,19 @@ class FewShotVisualizationHook(Hook):
                         data_batch: Optional[dict] = None,
                         outputs: Sequence[FewShotDataSample] = ()) -> None:
         """Draw the chosen episodes of a test batch."""
-        self._draw(runner, 'test', 0, data_batch, outputs)
+        self._draw(runner, 'test', data_batch, outputs)
 
-    @master_only
-    def _draw(self, runner, mode: str, step: int, data_batch: dict,
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        """Hand the pictures of all processes to the backends."""
+        # a run that only validates has no epoch
+        trains = not isinstance(runner._train_loop, dict) and runner._train_loop
+        self._flush(runner, runner.epoch if trains else 0)
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        """Hand the pictures of all processes to the backends."""
+        self._flush(runner, 0)
+
+    def _draw(self, runner, mode: str, data_batch: dict,
               outputs: Sequence[FewShotDataSample]) -> None:
         if not self.draw:
             return
@@ -70,14 +80,21 @@ class FewShotVisualizationHook(Hook):
                 if self.episodes is None else index in self.episodes)
             if not chosen:
                 continue
-            name = f'{mode}_{index:04d}_{sample.class_name}'
-            runner.visualizer.add_datasample(
-                name,
-                _to_rgb(query),
-                sample,
-                supports=_to_rgb(supports),
-                step=step,
-                out_file=self.out_dir and osp.join(self.out_dir, f'{name}.png'))
+            picture = runner.visualizer.draw_episode(
+                _to_rgb(query), _to_rgb(supports), sample)
+            name = f'{mode}_{index:04d}_{sample.class_name}_{sample.shot}shot'
+            if self.out_dir:
+                path = osp.join(self.out_dir, f'{name}.png')
+                mmcv.imwrite(picture[..., ::-1], osp.abspath(path))
+            else:
+                self._pictures[name] = picture
+
+    def _flush(self, runner, step: int) -> None:
+        gathered = gather_object(self._pictures) or []
+        self._pictures = {}
+        for pictures in gathered:
+            for name, picture in pictures.items():
+                runner.visualizer.add_image(name, picture, step)
 
 
 def _to_rgb(images):

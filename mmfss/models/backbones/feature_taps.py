@@ -20,8 +20,8 @@ class FeatureTaps:
             the preset of the backbone's family.
 
     Raises:
-        ValueError: A tap names no module of the backbone, or there is no
-            preset for it.
+        ValueError: A tap names no module of the backbone or gives no map, a
+            level has maps of different sizes, or there is no preset.
 
     Example:
         >>> import torch
@@ -37,6 +37,11 @@ class FeatureTaps:
                  taps: Union[str, Sequence[Sequence[str]]] = 'auto') -> None:
         self.backbone = backbone
         self.taps = preset_taps(backbone) if taps == 'auto' else taps
+        if isinstance(taps, str) and taps != 'auto' or any(
+                isinstance(level, str) for level in self.taps):
+            raise ValueError(
+                f"taps must be 'auto' or a list of levels, each a list of taps, "
+                f'not {taps!r}.')
         self._modules = {
             tap: self._find(tap)
             for level in self.taps for tap in level
@@ -59,18 +64,17 @@ class FeatureTaps:
         """
         seen = {}
 
-        # the backbones' activations work in place: keep a copy
         def keep_input(tap):
 
             def hook(module, args):
-                seen[tap] = args[0].clone()
+                seen[tap] = _feature_map(tap, args[0])
 
             return hook
 
         def keep_output(tap):
 
             def hook(module, args, output):
-                seen[tap] = output.clone()
+                seen[tap] = _feature_map(tap, output)
 
             return hook
 
@@ -82,7 +86,22 @@ class FeatureTaps:
                     handle = module.register_forward_hook(keep_output(tap))
                 stack.callback(handle.remove)
             self.backbone(images)
-        return [[seen[tap] for tap in level] for level in self.taps]
+        unseen = [tap for tap in self._modules if tap not in seen]
+        if unseen:
+            raise ValueError(
+                f'taps: {type(self.backbone).__name__} never calls {unseen}. '
+                'Tap other modules, or let its out_indices reach these.')
+        levels = [[seen[tap] for tap in level] for level in self.taps]
+        self._check_sizes(levels)
+        return levels
+
+    def _check_sizes(self, levels: List[List[Tensor]]) -> None:
+        """Every level has one size, and none is larger than a shallower one."""
+        sizes = [sorted({tuple(f.shape[-2:]) for f in level}) for level in levels]
+        if any(len(s) > 1 for s in sizes) or sizes != sorted(sizes):
+            raise ValueError(
+                'taps: the maps of a level must have one size, and levels must '
+                f'go from deep (small) to shallow (large); they have {sizes}.')
 
     def _find(self, tap: str) -> nn.Module:
         path, _, what = tap.partition(':')
@@ -95,3 +114,14 @@ class FeatureTaps:
             f'taps: {tap!r} is no module of {type(self.backbone).__name__}. '
             f'The nearest are {near}. Write "<module>" for its output or '
             '"<module>:input" for its last input.')
+
+
+def _feature_map(tap: str, value) -> Tensor:
+    """A copy of the map, because the backbones' activations work in place."""
+    if not isinstance(value, Tensor) or value.dim() != 4:
+        what = (f'a tensor of shape {tuple(value.shape)}' if isinstance(
+            value, Tensor) else f'a {type(value).__name__}')
+        raise ValueError(
+            f'taps: {tap!r} gives {what}, not a map (N, C, h, w). Tap another '
+            'module.')
+    return value.clone()

@@ -37,17 +37,21 @@ def _blocks(backbone: BaseModule, *stages: str) -> List[str]:
 
 
 def _resnet(backbone: BaseModule) -> List[List[str]]:
-    """Each block's residual sum before the final ReLU (HSNet, section 5)."""
+    """Each block's residual sum before the final ReLU, as published."""
     return [[f'{block}.relu:input' for block in _blocks(backbone, stage)]
             for stage in ('layer4', 'layer3', 'layer2')]
 
 
 def _vgg(backbone: BaseModule) -> List[List[str]]:
-    """The last pooling; conv5_x and conv4_x before their ReLU (section 5)."""
+    """The last pooling; conv5_x and conv4_x before their ReLU."""
     (begin4, end4), (begin5, end5) = backbone.range_sub_modules[3:]
+    if not isinstance(backbone.features[end5 - 1], nn.MaxPool2d):
+        raise ValueError(
+            'The preset of taps for VGG starts from the last pooling: leave '
+            'model.backbone.with_last_pool as it is, or write model.taps out.')
     return [[f'features.{end5 - 1}'],
-            [f'features.{i}.conv' for i in range(begin5, end5 - 1)],
-            [f'features.{i}.conv' for i in range(begin4, end4 - 1)]]
+            [f'features.{i}.activate:input' for i in range(begin5, end5 - 1)],
+            [f'features.{i}.activate:input' for i in range(begin4, end4 - 1)]]
 
 
 def _mobilenet_v2(backbone: BaseModule) -> List[List[str]]:

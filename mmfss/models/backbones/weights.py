@@ -3,37 +3,23 @@ from typing import Dict
 
 from torch import Tensor, nn
 
+from .torchvision_names import torchvision_names
+
 
 def rename_torchvision(backbone: nn.Module, state_dict: Dict[str, Tensor],
                        prefix: str, *_) -> None:
-    """Give torchvision's VGG or MobileNetV2 weights the zoo's names, in place.
+    """Give torchvision's weights the zoo's names, in place.
 
-    Torchvision counts convolution, norm and activation as separate items of
-    ``features``, mmpretrain wraps them in one ``ConvModule``; both list the
-    layers in the same order, so the n-th weight is the n-th weight. A
-    load_state_dict pre-hook.
+    A load_state_dict pre-hook.
 
     Args:
-        backbone (nn.Module): ``mmpretrain.VGG`` or ``MobileNetV2``.
+        backbone (nn.Module): Any backbone of the zoo.
         state_dict (dict): Weights; left alone if they are not torchvision's.
         prefix (str): Of the backbone's keys in it.
     """
-    counter = 'num_batches_tracked'
-    ours = {
-        k: v.shape
-        for k, v in backbone.state_dict().items() if not k.endswith(counter)
-    }
-    theirs = {
-        k: v.shape
-        for k, v in state_dict.items()
-        if k.startswith(prefix + 'features.') and not k.endswith(counter)
-    }
-    if list(ours.values()) != list(theirs.values()):
-        return
-    renamed = {prefix + new: state_dict[old] for new, old in zip(ours, theirs)}
-    for key in [k for k in state_dict if k.startswith(prefix + 'features.')]:
-        del state_dict[key]
-    state_dict.update(renamed)
+    for ours, theirs in torchvision_names(backbone).items():
+        if prefix + theirs in state_dict:
+            state_dict[prefix + ours] = state_dict.pop(prefix + theirs)
 
 
 def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],
@@ -56,9 +42,16 @@ def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],
             problems.append(f'{key} is {tuple(given.shape)}, the model needs '
                             f'{tuple(value.shape)}')
     if problems:
+        init_cfg = getattr(module, 'init_cfg', None) or []
+        files = [
+            cfg['checkpoint']
+            for cfg in ([init_cfg] if isinstance(init_cfg, dict) else init_cfg)
+            if cfg['type'] == 'Pretrained'
+        ]
+        remedy = (f'Name others in model.backbone.init_cfg than {files[0]}.'
+                  if files else 'Use the config that they were trained with.')
         raise ValueError(
             f'The weights do not fit {type(module).__name__}: '
             f'{"; ".join(problems[:3])}'
             f'{f"; and {len(problems) - 3} more" if problems[3:] else ""}. '
-            'They come from another backbone or model: use the config that '
-            'they were trained with.')
+            f'They come from another backbone or model. {remedy}')

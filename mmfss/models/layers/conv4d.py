@@ -1,24 +1,24 @@
+"""What the 4-D convolutions share."""
+from typing import Optional
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class CenterPivotConv4d(nn.Module):
-    """Center-pivot 4-D convolution (HSNet, section 4.2, equation 6).
+class Conv4d(nn.Module):
+    """Base of the 4-D convolutions: over a query plane and a support plane.
 
-    Of a 4-D kernel only the weights that pivot on the centre of one plane are
-    kept, so it is the sum of two 2-D convolutions: one over the query plane at
-    the support positions kept by the stride (``0, s, 2s, ...``), one over the
-    support plane with stride s at every query position.
-
-    Both run as 3-D convolutions on the tensor as it lies in memory, with a
-    kernel of size 1 along the flattened other plane: nothing is permuted.
+    Padding keeps the planes' size; the stride shrinks the support plane only.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        kernel_size (int): Side of both planes' kernels, odd.
+        kernel_size (int): Side of the kernel in all four dimensions, odd.
         support_stride (int): Stride over the support plane. Defaults to 1;
             over the query plane it is always 1.
+
+    Raises:
+        ValueError: ``kernel_size`` is even.
     """
 
     def __init__(self,
@@ -29,11 +29,10 @@ class CenterPivotConv4d(nn.Module):
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f'kernel_size must be odd, not {kernel_size}.')
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
         self.support_stride = support_stride
-        self.padding = kernel_size // 2
-        # they hold the weights, each with its own bias, initialised as usual
-        self.query_conv = nn.Conv2d(in_channels, out_channels, kernel_size)
-        self.support_conv = nn.Conv2d(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve.
@@ -44,22 +43,56 @@ class CenterPivotConv4d(nn.Module):
         Returns:
             Tensor: ``(B, C_out, Hq, Wq, ceil(Hs / s), ceil(Ws / s))``.
         """
-        s, p = self.support_stride, self.padding
-        hq, wq = x.shape[2:4]
-        kept = x[..., ::s, ::s]
-        over_query = F.conv3d(
-            kept.flatten(4),
-            self.query_conv.weight[..., None],
-            self.query_conv.bias,
-            padding=(p, p, 0))
-        over_support = F.conv3d(
-            x.flatten(2, 3),
-            self.support_conv.weight[:, :, None],
-            self.support_conv.bias,
-            stride=(1, s, s),
-            padding=(0, p, p))
-        return (over_query.view(*over_query.shape[:4], *kept.shape[4:]) +
-                over_support.unflatten(2, (hq, wq)))
+        raise NotImplementedError
 
     def extra_repr(self) -> str:
-        return f'support_stride={self.support_stride}'
+        return (f'{self.in_channels}, {self.out_channels}, '
+                f'kernel_size={self.kernel_size}, '
+                f'support_stride={self.support_stride}')
+
+
+# The plane convolutions run as 3-D ones on the tensor as it lies in memory,
+# with a kernel of size 1 along the flattened other plane: nothing is permuted.
+
+
+def conv_query_plane(x: Tensor,
+                     weight: Tensor,
+                     bias: Optional[Tensor] = None) -> Tensor:
+    """2-D convolution over the query plane, at every support position.
+
+    Args:
+        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``.
+        weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
+        bias (Tensor, optional): ``(C_out, )``.
+
+    Returns:
+        Tensor: ``(B, C_out, Hq, Wq, Hs, Ws)``.
+    """
+    p = weight.shape[-1] // 2
+    y = F.conv3d(x.flatten(4), weight[..., None], bias, padding=(p, p, 0))
+    return y.unflatten(4, x.shape[4:])
+
+
+def conv_support_plane(x: Tensor,
+                       weight: Tensor,
+                       bias: Optional[Tensor] = None,
+                       stride: int = 1) -> Tensor:
+    """2-D convolution over the support plane, at every query position.
+
+    Args:
+        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``.
+        weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
+        bias (Tensor, optional): ``(C_out, )``.
+        stride (int): Of the convolution. Defaults to 1.
+
+    Returns:
+        Tensor: ``(B, C_out, Hq, Wq, ceil(Hs / stride), ceil(Ws / stride))``.
+    """
+    p = weight.shape[-1] // 2
+    y = F.conv3d(
+        x.flatten(2, 3),
+        weight[:, :, None],
+        bias,
+        stride=(1, stride, stride),
+        padding=(0, p, p))
+    return y.unflatten(2, x.shape[2:4])

@@ -30,7 +30,7 @@ def hypercorrelation(query: Sequence[Tensor],
     """Correlate every query position with every support position.
 
     ``relu((q / (|q| + eps)) . (s / (|s| + eps)))`` per pair of maps (HSNet,
-    section 4.1, equation 2), the maps stacked as channels.
+    section 4.1), the maps stacked as channels.
 
     Args:
         query (Sequence[Tensor]): L maps of one level, each ``(B, C, Hq, Wq)``.

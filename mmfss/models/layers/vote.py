@@ -2,7 +2,7 @@ from torch import Tensor
 
 
 def kshot_vote(masks: Tensor) -> Tensor:
-    """Merge the masks that each of K supports predicts (HSNet, section 5).
+    """Merge the masks that each of K supports predicts, as published.
 
     The votes per pixel are divided by the largest vote in that image (at least
     1); a pixel with a half or more is foreground.

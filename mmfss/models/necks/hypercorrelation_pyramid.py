@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from mmfss.registry import MODELS
 
-from ..layers import CenterPivotConv4d, hypercorrelation, mask_features
+from ..layers import hypercorrelation, mask_features
 
 
 @MODELS.register_module()
 class HypercorrelationPyramid(BaseModule):
-    """Hypercorrelations, squeezed by a center-pivot 4-D pyramid.
+    """Hypercorrelations, squeezed by a pyramid of 4-D convolutions.
 
     HSNet, sections 4.1 and 4.2. Per level: correlate query and support maps,
     squeeze the support plane with three 4-D convolutions. Then top-down:
     enlarge the deeper level's query plane, add, mix with three more. Last, the
-    mean over what is left of the support plane.
+    mean over what is left of the support plane. A single level has no mixing.
 
     Args:
         in_channels (Sequence[int]): Number of maps per level, deep to shallow.
@@ -27,6 +27,8 @@ class HypercorrelationPyramid(BaseModule):
             The default is the published one, for strides 32, 16 and 8.
         support_strides (Sequence[Sequence[int]]): Over the support plane, of
             each level's squeezing block; the same default.
+        conv_cfg (dict): The 4-D convolution: 'CenterPivotConv4d' (the default,
+            HSNet's own), or for ablations 'FullConv4d' or 'SeparableConv4d'.
         norm_cfg (dict): Defaults to GroupNorm with 4 groups.
         mask_support (bool): Zero the supports' background before correlating.
             Defaults to True; False is the ablation HSNet† (a model of its own).
@@ -49,6 +51,7 @@ class HypercorrelationPyramid(BaseModule):
                                                                         3)),
         support_strides: Sequence[Sequence[int]] = ((2, 2, 2), (4, 2, 2),
                                                     (4, 4, 2)),
+        conv_cfg: dict = dict(type='CenterPivotConv4d'),
         norm_cfg: dict = dict(type='GN', num_groups=4),
         mask_support: bool = True) -> None:
         super().__init__()
@@ -61,11 +64,12 @@ class HypercorrelationPyramid(BaseModule):
         self.mask_support = mask_support
         self.out_channels = channels[-1]
         self.squeeze = nn.ModuleList(
-            _block((maps, *channels), kernels, strides, norm_cfg) for maps,
-            kernels, strides in zip(in_channels, kernel_sizes, support_strides))
+            _block((maps, *channels), kernels, strides, conv_cfg, norm_cfg)
+            for maps, kernels, strides in zip(in_channels, kernel_sizes,
+                                              support_strides))
         self.mix = nn.ModuleList(
-            _block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), norm_cfg)
-            for _ in in_channels[1:])
+            _block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), conv_cfg,
+                   norm_cfg) for _ in in_channels[1:])
 
     def forward(self, query: Sequence[Sequence[Tensor]],
                 support: Sequence[Sequence[Tensor]],
@@ -100,7 +104,7 @@ class HypercorrelationPyramid(BaseModule):
         return [hypercorrelation(q, s) for q, s in zip(query, support)]
 
     def encode(self, correlations: Sequence[Tensor]) -> Tensor:
-        """The center-pivot 4-D pyramid.
+        """The pyramid of 4-D convolutions.
 
         Args:
             correlations (Sequence[Tensor]): Of :meth:`correlate`.
@@ -118,12 +122,19 @@ class HypercorrelationPyramid(BaseModule):
 
 
 def _block(channels: Sequence[int], kernel_sizes: Sequence[int],
-           support_strides: Sequence[int], norm_cfg: dict) -> nn.Sequential:
-    """[center-pivot convolution, norm, ReLU] for each step of the channels."""
+           support_strides: Sequence[int], conv_cfg: dict,
+           norm_cfg: dict) -> nn.Sequential:
+    """[4-D convolution, norm, ReLU] for each step of the channels."""
     layers = []
     for i, (kernel, stride) in enumerate(zip(kernel_sizes, support_strides)):
         layers += [
-            CenterPivotConv4d(channels[i], channels[i + 1], kernel, stride),
+            MODELS.build(
+                dict(
+                    conv_cfg,
+                    in_channels=channels[i],
+                    out_channels=channels[i + 1],
+                    kernel_size=kernel,
+                    support_stride=stride)),
             build_norm_layer(norm_cfg, channels[i + 1])[1],
             nn.ReLU(inplace=True)
         ]

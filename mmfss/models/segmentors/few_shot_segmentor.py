@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
-from mmpretrain.models import VGG, MobileNetV2
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
@@ -48,9 +47,8 @@ class FewShotSegmentor(BaseSegmentor):
         self.backbone.requires_grad_(False)
         self.backbone.eval()
         self.taps = FeatureTaps(self.backbone, taps)
-        if isinstance(self.backbone, (MobileNetV2, VGG)):
-            self.backbone._register_load_state_dict_pre_hook(
-                rename_torchvision, with_module=True)
+        self.backbone._register_load_state_dict_pre_hook(
+            rename_torchvision, with_module=True)
         for module in (self.backbone, self):
             module._register_load_state_dict_pre_hook(
                 check_weights_fit, with_module=True)
@@ -123,18 +121,23 @@ class FewShotSegmentor(BaseSegmentor):
             data_samples: List[FewShotDataSample]) -> List[FewShotDataSample]:
         """``mode='predict'``: K masks per query, merged by vote.
 
+        Masks have the size of the ground truth that they will be compared
+        with; without one, that of the query on disk.
+
         Returns:
             list[FewShotDataSample]: The given samples, with ``pred_sem_seg``
             (int64, ``(1, H, W)``, 0 or 1) and ``seg_logits`` (float,
             ``(2, H, W)``, the mean of the K supports' logits).
         """
-        logits = self._forward(inputs, data_samples)
-        size = inputs['query'].shape[-2:]
-        logits = F.interpolate(
-            logits.flatten(0, 1), size, mode='bilinear',
-            align_corners=True).unflatten(0, logits.shape[:2])
-        masks = kshot_vote(logits.argmax(dim=2))
-        for sample, mask, shots in zip(data_samples, masks, logits):
-            sample.pred_sem_seg = PixelData(data=mask[None])
-            sample.seg_logits = PixelData(data=shots.mean(dim=0))
+        for sample, logits in zip(data_samples,
+                                  self._forward(inputs, data_samples)):
+            if 'gt_sem_seg' in sample:
+                size = sample.gt_sem_seg.shape
+            else:
+                size = sample.get('ori_shape', inputs['query'].shape[-2:])
+            logits = F.interpolate(
+                logits, size, mode='bilinear', align_corners=True)
+            mask = kshot_vote(logits.argmax(dim=1)[None])
+            sample.pred_sem_seg = PixelData(data=mask)
+            sample.seg_logits = PixelData(data=logits.mean(dim=0))
         return data_samples

@@ -1,0 +1,6 @@
+_base_ = [
+    '_base_/models/hsnet_resnet101.py',
+    '_base_/datasets/coco2pascal_fold2.py',
+    '_base_/schedules/adam_coco20i.py',
+    '_base_/default_runtime.py',
+]

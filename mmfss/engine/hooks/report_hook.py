@@ -1,0 +1,98 @@
+import os.path as osp
+
+from mmengine.dist import master_only
+from mmengine.fileio import dump
+from mmengine.hooks import Hook
+
+from mmfss.datasets import EpisodicDataset
+from mmfss.datasets.episodes import checksum
+from mmfss.datasets.protocols import BOUNDARY_RULE
+from mmfss.datasets.transforms import ResizeFewShot
+from mmfss.registry import HOOKS
+
+from .episode_info_hook import listed
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Says under which protocol figures are got, in text and as JSON.
+
+    Before an evaluation it logs the protocol. After a test it writes
+    ``report.json`` beside the log: the figures, the protocol, the checksum of
+    each list of episodes, and the breakdown by class, object size and seed.
+
+    Example:
+        >>> custom_hooks = [dict(type='ReportHook')]
+    """
+
+    def before_val_epoch(self, runner) -> None:
+        """Log the protocol of a validation."""
+        self._log(runner, runner.val_dataloader.dataset)
+
+    def before_test_epoch(self, runner) -> None:
+        """Log the protocol of a test."""
+        self._log(runner, runner.test_dataloader.dataset)
+
+    @master_only
+    def after_test_epoch(self, runner, metrics: dict) -> None:
+        """Write the report of a test."""
+        dataset = runner.test_dataloader.dataset
+        if not isinstance(dataset, EpisodicDataset):
+            return
+        report = dict(
+            metrics,
+            checkpoint=runner._load_from,
+            config=runner.cfg.filename,
+            **describe(dataset))
+        for metric in runner.test_evaluator.metrics:
+            report.update(getattr(metric, 'breakdown', {}))
+        path = osp.join(runner.log_dir, 'report.json')
+        dump(report, path, indent=2)
+        runner.logger.info(f'The report is in {path}')
+
+    @staticmethod
+    def _log(runner, dataset) -> None:
+        if not isinstance(dataset, EpisodicDataset):
+            return
+        text = describe(dataset)
+        sums = ', '.join(f'seed {seed}: {value[:16]}'
+                         for seed, value in text['episodes_sha256'].items())
+        runner.logger.info(
+            f"Evaluating under protocol '{text['protocol']['name']}': "
+            f"{text['dataset']}, {text['episodes']} episodes, "
+            f"{text['shot']}-shot, classes {listed(text['classes'])}; "
+            f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}")
+
+
+def describe(dataset) -> dict:
+    """What an evaluation on a dataset does, in plain values.
+
+    Args:
+        dataset (EpisodicDataset): In test mode.
+
+    Returns:
+        dict: For the log and the report.
+    """
+    resizes = [
+        t for outer in dataset.pipeline.transforms
+        for t in getattr(getattr(outer, 'transforms', None), 'transforms', [])
+        if isinstance(t, ResizeFewShot)
+    ]
+    size = ', '.join(
+        '{} x {}, Pillow bilinear, aspect ratio {}kept'.format(
+            *t.scale, '' if t.keep_ratio else 'not ') for t in resizes)
+    compared = 'its size on disk' if dataset.protocol.original_size else 'that size'
+    return dict(
+        dataset=type(dataset).__name__,
+        fold=getattr(dataset, 'fold', None),
+        classes=dataset.class_names,
+        shot=dataset.shot,
+        episodes=len(dataset),
+        episodes_sha256={
+            seed: checksum(episodes)
+            for seed, episodes in dataset.episode_lists.items()
+        },
+        resize=f'images resized to {size or "nothing"}; masks compared at '
+        f'{compared}',
+        boundary=BOUNDARY_RULE,
+        protocol=dataset.protocol.to_dict())

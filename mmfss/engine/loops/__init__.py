@@ -1,0 +1,3 @@
+from .multi_shot_val_loop import MultiShotValLoop
+
+__all__ = ['MultiShotValLoop']

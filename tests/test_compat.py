@@ -1,0 +1,31 @@
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+from mmfss import compat
+
+
+def test_both_lines_of_openmmlab_are_refused(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, 'distribution', lambda name: name)
+    with pytest.raises(ImportError, match='mmcv and onedl-mmcv.*virtual env'):
+        compat._refuse_mixed_lines()
+
+
+@pytest.mark.parametrize('code', [
+    None,  # not installed
+    "raise RuntimeError('operator torchvision::nms does not exist')",
+])
+def test_zoo_without_a_working_torchvision(tmp_path, code):
+    if code:
+        (tmp_path / 'torchvision').mkdir()
+        (tmp_path / 'torchvision' / '__init__.py').write_text(code)
+    done = subprocess.run(
+        [sys.executable, '-c', 'import sys\n'
+         'from mmfss.registry import MODELS\n'
+         "print(MODELS.get('mmpretrain.ResNet').__name__)\n"
+         "print([n for n in sys.modules if n.startswith('torchvision')])"],
+        cwd=tmp_path, text=True, capture_output=True, check=True)
+    assert done.stdout.splitlines() == ['ResNet', '[]']
+    assert 'Warning' not in done.stderr

@@ -1,0 +1,90 @@
+"""The count of parameters and multiply-adds, run as a user runs it."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPO
+
+CHANNELS = (16, 64, 128)
+KERNELS = ((3, 3, 3), (5, 3, 3), (5, 5, 3))
+STRIDES = ((2, 2, 2), (4, 2, 2), (4, 4, 2))
+
+
+def get_flops(config, *args):
+    done = subprocess.run(
+        [sys.executable, str(REPO / 'tools' / 'analysis_tools' / 'get_flops.py'),
+         str(REPO / 'configs' / f'{config}.py'), *map(str, args)],
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPO)),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=True)
+    return done.stdout
+
+
+def conv4d(kernel_type, k, c_in, c_out):
+    """Multiply-adds per position of the output."""
+    return {
+        'CenterPivotConv4d': 2 * k**2 * c_in * c_out,
+        'FullConv4d': k**4 * c_in * c_out,
+        'SeparableConv4d': k**2 * (c_in + c_out) * c_out,
+    }[kernel_type]
+
+
+def pyramid_by_hand(kernel_type, maps, sides):
+    """Squares of these sides, deep to shallow, for query and support alike."""
+    total = 0
+    for level, side in enumerate(sides):
+        support, c_in = side, maps[level]
+        for k, stride, c_out in zip(KERNELS[level], STRIDES[level], CHANNELS):
+            support = -(-support // stride)
+            total += conv4d(kernel_type, k, c_in, c_out) * (side * support)**2
+            c_in = c_out
+        if level:  # mixing
+            total += 3 * conv4d(kernel_type, 3, 128, 128) * (side * support)**2
+    return total
+
+
+@pytest.mark.parametrize('shot', [1, 2])
+@pytest.mark.parametrize('kernel_type', [
+    'CenterPivotConv4d', 'FullConv4d', 'SeparableConv4d'
+])
+def test_counts_equal_hand_formulas(kernel_type, shot):
+    result = json.loads(
+        get_flops('hsnet_resnet50_pascal5i_fold0', '--shape', 64, '--shot', shot,
+                  '--json', '--cfg-options',
+                  f'model.neck.conv_cfg.type={kernel_type}'))
+    sides, maps, widths = (2, 4, 8), (3, 6, 4), (2048, 1024, 512)
+    counted = result['multiply_adds']
+    assert counted['pyramid'] == shot * pyramid_by_hand(kernel_type, maps, sides)
+    assert counted['correlation'] == shot * sum(
+        n * width * side**4 for side, n, width in zip(sides, maps, widths))
+    before, after = 8**2, 16**2
+    assert counted['decoder'] == shot * 9 * (
+        before * (128 * 128 + 128 * 64) + after * (64 * 64 + 64 * 2))
+    # torchvision gives 4.09 G multiply-adds for 224 x 224 and the classifier
+    assert counted['backbone'] == pytest.approx(
+        (1 + shot) * 4.09e9 * (64 / 224)**2, rel=0.01)
+    assert counted['total'] == sum(
+        counted[part]
+        for part in ('backbone', 'correlation', 'pyramid', 'decoder'))
+    assert result['parameters']['total']['frozen'] == 23_508_032
+    assert result['peak_memory'] > 100e6
+    assert result['published_gflops'] is None
+
+
+def test_table_has_the_published_figure_beside():
+    output = get_flops('hsnet_resnet101_pascal5i_fold0')
+    total, = [line for line in output.splitlines() if 'total' in line]
+    assert '2,587,394' in total and '42,500,160' in total
+    assert '20.6 GFLOPs (counting method not published)' in output
+    assert 'Peak memory' in output
+
+
+def test_published_figure_is_of_the_whole_model_only():
+    output = get_flops('hsnet-deep_resnet101_pascal5i_fold0', '--shape', 64, 96)
+    assert '64 x 96 pixels' in output
+    assert 'GFLOPs' not in output
