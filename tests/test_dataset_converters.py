@@ -581,7 +581,7 @@ def test_verify_pascal(tiny_voc):
             split_dir=str(tiny_voc / 'splits'),
             test_mode=True)
         assert (f'fold 2 test   {shot}-shot  1000 episodes  '
-                f'{checksum(dataset.episodes)}  NOT the published') in output
+                f'{checksum(dataset.episode_lists[0])}  NOT the published') in output
     assert output.splitlines()[-1] == '0 problem(s).'
 
 

@@ -46,7 +46,8 @@ def published_test_list(name, shot, data_root):
 @pytest.mark.parametrize('shot', [1, 5])
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_test_list(name, shot, no_files):
-    expected = json.loads((DATA / 'episodes_sha256.json').read_text())
+    sums = Path(datasets.__file__).parent / 'splits' / 'episodes_sha256.json'
+    expected = json.loads(sums.read_text())
     dataset = published_test_list(name, shot, no_files)
     assert len(dataset) == (2400 if name == 'fss' else 1000)
     assert checksum(dataset.episode_lists[0]) == expected[f'{name}_{shot}shot']
@@ -68,7 +69,7 @@ def test_lists_are_shipped():
     folder = Path(datasets.__file__).parent
     shipped = {path for p in patterns for path in folder.glob(p)}
     lists = {p for p in (folder / 'splits').rglob('*') if p.is_file()}
-    assert shipped == lists and len(lists) == 8 + 1 + 3
+    assert shipped == lists and len(lists) == 8 + 1 + 3 + 1
 
 
 def test_training_pool(no_files):
