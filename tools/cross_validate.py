@@ -3,9 +3,10 @@
   python tools/cross_validate.py configs/hsnet_resnet50_pascal5i_fold{}.py \\
       --checkpoint 'work_dirs/hsnet_resnet50_pascal5i_fold{}/best_*.pth' --shots 1 5
 
-{} stands for the fold. Every test's report.json is kept under the work dir, and
-a fold with a report there is not tested again: a run that was cut off goes on,
-and with all reports there only the tables are made.
+{} stands for the fold. Every test's report.json is kept under the work dir, and a
+fold with a report of the same checkpoint, config and options there is not tested
+again: a run that was cut off goes on. Without --checkpoint, the reports there are
+collected as they are.
 """
 import argparse
 import csv
@@ -25,65 +26,98 @@ FOLDS = ('fold0', 'fold1', 'fold2', 'fold3')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, with {} for the fold')
+    parser.add_argument(
+        'config', help='config file, with {} for the fold where there are folds')
     parser.add_argument(
         '--checkpoint', help='checkpoint file, with {} for the fold; may have *')
     parser.add_argument(
         '--shots', type=int, nargs='+', default=[1], help='numbers of supports')
     parser.add_argument(
-        '--protocol', default='hsnet', help='name of a protocol of mmfss')
+        '--protocol', help='name of a protocol of mmfss; default: the config\'s')
     parser.add_argument(
         '--work-dir', help='where reports and tables go; default: '
         'work_dirs/<config without fold>_cross_validation')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='as of test.py, every fold')
     args = parser.parse_args()
-    if '{}' not in args.config:
-        parser.error('config: write {} for the number of the fold')
+    name = osp.splitext(osp.basename(args.config))[0]
+    parts = re.fullmatch(r'(.+)_([^_]+?)(_fold\{\})?', name)
+    if not parts:
+        parser.error('config: expected <model>_<benchmark>_fold{}.py, or without '
+                     f'_fold{{}} where there are no folds, not {args.config}')
+    args.model, args.benchmark = parts[1], parts[2]
+    args.folds = range(4) if parts[3] else ['']
     return args
 
 
 def main() -> None:
     args = parse_args()
-    name = osp.splitext(osp.basename(args.config))[0]
-    model, benchmark = re.fullmatch(r'(.+)_([^_]+)_fold\{\}', name).groups()
     work_dir = args.work_dir or osp.join(
-        'work_dirs', f'{model}_{benchmark}_cross_validation')
+        'work_dirs', f'{args.model}_{args.benchmark}_cross_validation')
     rows = []
     for shot in args.shots:
-        reports = [
-            test_fold(args, osp.join(work_dir, f'{args.protocol}_{shot}shot'),
-                      shot, fold) for fold in range(4)
-        ]
-        rows += make_rows(model, benchmark, shot, reports)
+        root = osp.join(work_dir, f'{args.protocol or "config"}_{shot}shot')
+        reports = [test_fold(args, root, shot, fold) for fold in args.folds]
+        protocols = {r['protocol']['name'] for r in reports}
+        if len(protocols) > 1:
+            sys.exit(f'The reports in {root} are of different protocols '
+                     f'({", ".join(sorted(protocols))}): give --checkpoint, to '
+                     'test again.')
+        rows += make_rows(args.model, args.benchmark, shot, reports)
     write_tables(rows, work_dir)
 
 
-def test_fold(args: argparse.Namespace, root: str, shot: int, fold: int) -> dict:
+def test_fold(args: argparse.Namespace, root: str, shot: int, fold) -> dict:
     """Test one fold, unless its report is there; return the report."""
     path = osp.join(root, f'fold{fold}.json')
-    if not osp.isfile(path):
-        if args.checkpoint is None:
+    report = None
+    if osp.isfile(path):
+        with open(path) as file:
+            report = json.load(file)
+    if args.checkpoint is None:
+        if report is None:
             sys.exit(f'There is no report {path} of an earlier test: name the '
                      'checkpoints with --checkpoint.')
-        found = glob.glob(args.checkpoint.replace('{}', str(fold)))
-        if len(found) != 1:
-            sys.exit(f'--checkpoint {args.checkpoint}: for fold {fold} there are '
-                     f'{len(found)} files, one is needed. {found}')
-        test_dir = osp.join(root, f'fold{fold}')
-        subprocess.run([
-            sys.executable,
-            osp.join(HERE, 'test.py'),
-            args.config.replace('{}', str(fold)), found[0], '--shot',
-            str(shot), '--work-dir', test_dir, '--cfg-options',
-            f'test_dataloader.dataset.protocol={args.protocol}',
-            *args.cfg_options
-        ], check=True)
-        newest = max(
-            glob.glob(osp.join(test_dir, '*', 'report.json')),
-            key=osp.getmtime)
-        os.replace(newest, path)
-    with open(path) as file:
+    else:
+        asked = what_is_asked(args, fold)
+        if report is None or report['asked'] != asked:
+            report = dict(run_test(args, root, shot, fold, asked), asked=asked)
+            with open(f'{path}.tmp', 'w') as file:
+                json.dump(report, file, indent=2)
+            os.replace(f'{path}.tmp', path)
+    print(f'{path}: checkpoint {report["asked"]["checkpoint"]}')
+    return report
+
+
+def what_is_asked(args: argparse.Namespace, fold) -> dict:
+    """What a report must be of to be used again."""
+    found = glob.glob(args.checkpoint.replace('{}', str(fold)))
+    if len(found) != 1:
+        sys.exit(f'--checkpoint {args.checkpoint}: fold {fold} has {len(found)} such '
+                 f'files {found}; name one (seen from {osp.abspath(".")}).')
+    return dict(
+        checkpoint=osp.abspath(found[0]),
+        saved=osp.getmtime(found[0]),
+        config=osp.abspath(args.config.replace('{}', str(fold))),
+        options=args.cfg_options)
+
+
+def run_test(args: argparse.Namespace, root: str, shot: int, fold,
+             asked: dict) -> dict:
+    """Run test.py and read its report."""
+    test_dir = osp.join(root, f'fold{fold}')
+    options = list(args.cfg_options)
+    if args.protocol:
+        options.append(f'test_dataloader.dataset.protocol={args.protocol}')
+    subprocess.run([
+        sys.executable,
+        osp.join(HERE, 'test.py'), asked['config'], asked['checkpoint'], '--shot',
+        str(shot), '--work-dir', test_dir,
+        *(['--cfg-options', *options] if options else [])
+    ], check=True)
+    newest = max(
+        glob.glob(osp.join(test_dir, '*', 'report.json')), key=osp.getmtime)
+    with open(newest) as file:
         return json.load(file)
 
 
@@ -91,10 +125,10 @@ def make_rows(model: str, benchmark: str, shot: int, reports: list) -> list:
     """Ours, published, difference: one row each."""
     start = dict(benchmark=benchmark, model=model, shot=shot)
     ours = dict(start, row=f'ours ({reports[0]["protocol"]["name"]})')
-    for fold, report in zip(FOLDS, reports):
-        ours[fold] = report['mIoU']
-    ours['mIoU'] = sum(r['mIoU'] for r in reports) / 4
-    ours['FB-IoU'] = sum(r['FB-IoU'] for r in reports) / 4
+    if len(reports) > 1:
+        ours.update({f: report['mIoU'] for f, report in zip(FOLDS, reports)})
+    for key in ('mIoU', 'FB-IoU'):
+        ours[key] = sum(report[key] for report in reports) / len(reports)
     rows = [ours]
     with open(PUBLISHED) as file:
         for line in csv.DictReader(file):

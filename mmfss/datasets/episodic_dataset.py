@@ -2,6 +2,7 @@ import os
 import os.path as osp
 from abc import abstractmethod
 from collections import defaultdict
+from dataclasses import replace
 from functools import lru_cache
 from typing import List, Optional, Tuple, Union
 
@@ -60,17 +61,14 @@ class EpisodicDataset(BaseDataset):
                 raise ValueError(
                     f'{type(self).__name__}: {name} must be a positive integer, '
                     f'not {value!r}.')
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+            raise ValueError(
+                f'{type(self).__name__}: seed must be a whole number from 0 on, '
+                f'not {seed!r}.')
         self.shot = shot
         self.num_episodes = num_episodes
         self.seed = seed
         self.protocol = Protocol.get(protocol)
-        changes = {}
-        if seed is not None:
-            changes['seeds'] = (seed, )
-        if num_episodes is not None:
-            changes['num_episodes'] = num_episodes
-        if changes and kwargs.get('test_mode'):
-            self.protocol = self.protocol.modified(**changes)
         # the lists are small, and drawing reads all of a class
         kwargs['serialize_data'] = False
         super().__init__(**kwargs)
@@ -110,11 +108,8 @@ class EpisodicDataset(BaseDataset):
         self._metainfo['class_ids'] = sorted(self._names)
         self._check_classes()
         self._check_files()
-        if self.num_episodes is None and self.test_mode:
-            self.num_episodes = self.protocol.num_episodes
-        if self.num_episodes is None:
-            self.num_episodes = self.default_num_episodes()
         if self.test_mode:
+            self._apply_protocol()
             self.episode_lists = {
                 seed: self._draw_list(seed)
                 for seed in self.protocol.seeds
@@ -123,8 +118,20 @@ class EpisodicDataset(BaseDataset):
                 (seed, episode) for seed, episodes in self.episode_lists.items()
                 for episode in episodes
             ]
-        elif self.seed is None:
-            self.seed = 0
+        else:
+            self.num_episodes = self.num_episodes or self.default_num_episodes()
+            self.seed = self.seed or 0
+
+    def _apply_protocol(self) -> None:
+        """Settle seeds and episodes; a protocol that they change says so."""
+        usual = self.protocol.num_episodes or self.default_num_episodes()
+        self.num_episodes = self.num_episodes or usual
+        seeds = self.protocol.seeds if self.seed is None else (self.seed, )
+        settled = dict(seeds=seeds, num_episodes=self.num_episodes)
+        if seeds != self.protocol.seeds or self.num_episodes != usual:
+            self.protocol = self.protocol.modified(**settled)
+        else:
+            self.protocol = replace(self.protocol, **settled)
 
     def _draw_list(self, seed: int) -> List[Episode]:
         rs = np.random.RandomState(seed)

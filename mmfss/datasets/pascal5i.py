@@ -82,7 +82,7 @@ class PASCAL5iDataset(EpisodicDataset):
                 'trn/fold0.txt .. fold3.txt and val/fold0.txt .. fold3.txt.'
             ) from None
         fold = int(file[-len('0.txt')])
-        entries = []
+        entries, seen = [], {}
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -91,6 +91,11 @@ class PASCAL5iDataset(EpisodicDataset):
                 raise ValueError(
                     f'{path}:{number}: {line!r} is not "name__class" with a '
                     f'class of fold {fold} ({5 * fold + 1} to {5 * fold + 5}).')
+            first = seen.setdefault(line.strip(), number)
+            if first != number:
+                raise ValueError(
+                    f'{path}:{number}: {line!r} is at line {first} already. Take '
+                    'one out.')
             entries.append(
                 dict(
                     name=name,

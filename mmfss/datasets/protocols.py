@@ -2,10 +2,6 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Optional, Tuple, Union
 
-# said in every report; the same for all protocols so far
-BOUNDARY_RULE = ('label 255 is background in the support mask and in the loss, '
-                 'and is left out of the IoU')
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -22,6 +18,10 @@ class Protocol:
         original_size (bool): Compare masks at the query's size on disk; the
             logits are resized straight to it. Defaults to False: at the size
             that the query was resized to.
+        note (str): What a reader of the figures must know. Defaults to ''.
+
+    Raises:
+        ValueError: An attribute makes no sense.
 
     Example:
         >>> Protocol.get('multi-seed').seeds
@@ -34,6 +34,25 @@ class Protocol:
     num_episodes: Optional[int] = None
     seeds: Tuple[int, ...] = (0, )
     original_size: bool = False
+    note: str = ''
+
+    def __post_init__(self) -> None:
+        seeds, number = self.seeds, self.num_episodes
+        problem = ''
+        if not isinstance(self.name, str) or not self.name:
+            problem = f'name must be a text, not {self.name!r}'
+        elif not isinstance(seeds, tuple) or not seeds or len(
+                set(seeds)) < len(seeds) or not all(
+                    type(s) is int and 0 <= s < 2**32 for s in seeds):
+            problem = ('seeds must be distinct whole numbers from 0 on, e.g. '
+                       f'(0, 1, 2), not {seeds!r}')
+        elif number is not None and (type(number) is not int or number < 1):
+            problem = f'num_episodes must be a positive integer, not {number!r}'
+        for key in ('unique_supports', 'original_size'):
+            if type(getattr(self, key)) is not bool:
+                problem = f'{key} must be True or False, not {getattr(self, key)!r}'
+        if problem:
+            raise ValueError(f'protocol: {problem}.')
 
     @staticmethod
     def get(protocol: Union[str, dict, 'Protocol']) -> 'Protocol':
@@ -61,15 +80,13 @@ class Protocol:
             raise ValueError(
                 f'The name {protocol["name"]!r} is taken by a protocol of '
                 'mmfss: give yours its own.')
-        seeds = tuple(protocol.get('seeds', (0, )))
-        if not seeds or len(set(seeds)) < len(seeds):
-            raise ValueError(f'protocol: seeds must be distinct, not {seeds}.')
+        seeds = protocol.get('seeds', (0, ))
+        if isinstance(seeds, list):  # a config may hold either
+            seeds = tuple(seeds)
         return Protocol(**{**protocol, 'seeds': seeds})
 
     def modified(self, **changes) -> 'Protocol':
         """This protocol with other attributes, and a name that says so."""
-        if all(getattr(self, key) == value for key, value in changes.items()):
-            return self
         return replace(self, name=f'{self.name} (modified)', **changes)
 
     def to_dict(self) -> dict:
@@ -86,8 +103,12 @@ PROTOCOLS = {
         Protocol('hsnet-unique-supports', unique_supports=True),
         # as published, but compared with the masks on disk
         Protocol('original-size', original_size=True),
-        # in PFENet's manner: no duplicates, more episodes; not its exact lists
-        Protocol('pfenet-style', unique_supports=True, num_episodes=5000),
+        Protocol(
+            'pfenet-style',
+            unique_supports=True,
+            num_episodes=5000,
+            note="PFENet's manner of sampling: neither its lists nor its number "
+            'of episodes'),
         # five lists instead of one, so that the spread is known
         Protocol('multi-seed', seeds=(0, 1, 2, 3, 4)),
     )

@@ -27,8 +27,9 @@ class FewShotIoU(BaseMetric):
       summed over everything; the mean of the two IoUs.
     - ``mIoU_all_foreground``: the mIoU of calling every pixel foreground, on
       the same episodes. A model that understands nothing gets this.
-    - ``mIoU_low``, ``mIoU_high``: 95 % bootstrap interval of the mIoU, over
-      the episodes of each class.
+    - ``mIoU_low``, ``mIoU_high``: 95 % bootstrap interval of the mIoU. Each
+      class's queries are resampled, a query with all its episodes: a list
+      repeats queries, and episodes of one query are no independent draws.
     - ``mIoU_std``, ``FB-IoU_std``: with several seeds, the spread over their
       lists (with n - 1); the figures themselves are means over the lists.
 
@@ -64,7 +65,7 @@ class FewShotIoU(BaseMetric):
         Args:
             data_batch (dict): Unused.
             data_samples (Sequence[dict]): With ``pred_sem_seg``, ``gt_sem_seg``,
-                ``class_id`` and ``seed``.
+                ``class_id``, ``query`` and ``seed``.
         """
         for sample in data_samples:
             pred = sample['pred_sem_seg']['data'][0]
@@ -72,8 +73,9 @@ class FewShotIoU(BaseMetric):
             valid = label != 255
             pred_fg, label_fg = (pred == 1) & valid, label == 1
             areas = (pred_fg & label_fg, pred_fg, label_fg, valid)
-            self.results.append((sample['class_id'], sample.get('seed', 0),
-                                 *(int(area.sum()) for area in areas)))
+            self.results.append(
+                (sample['class_id'], sample['seed'], sample['query'],
+                 *(int(area.sum()) for area in areas)))
             if self.output_dir:
                 name = f'{sample["sample_idx"]:04d}_{sample["class_name"]}_' \
                        f'{sample["query"].replace("/", "_")}.png'
@@ -85,30 +87,35 @@ class FewShotIoU(BaseMetric):
         """Sum the areas and divide.
 
         Args:
-            results (list[tuple]): Per episode: class, seed, and the areas of
-                intersection, predicted, labelled and valid pixels.
+            results (list[tuple]): Per episode: class, seed, query, and the
+                areas of intersection, predicted, labelled and valid pixels.
 
         Returns:
             dict[str, float]: The figures, see the class.
         """
         classes = self.dataset_meta['class_ids']
         names = [self.dataset_meta['classes'][c] for c in classes]
-        results = np.asarray(results, dtype=np.int64)
-        class_ids, seeds, areas = results[:, 0], results[:, 1], results[:, 2:]
+        class_ids = np.array([result[0] for result in results])
+        seeds, seed_index = np.unique([result[1] for result in results],
+                                      return_inverse=True)
+        queries = np.array([result[2] for result in results])
+        areas = np.array([result[3:] for result in results], dtype=np.int64)
         masks = [class_ids == c for c in classes]
 
-        missing = [name for name, m in zip(names, masks) if not m.any()]
-        if missing:
-            print_log(
-                f'No episode of {", ".join(missing)}: each counts as IoU 0 in '
-                'the mIoU. Evaluate more episodes.',
-                logger='current',
-                level=logging.WARNING)
         per_seed = {}
-        for seed in np.unique(seeds).tolist():
-            sums = np.stack([areas[m & (seeds == seed)].sum(axis=0) for m in masks])
+        for i, seed in enumerate(seeds.tolist()):
+            in_list = seed_index == i
+            sums = np.stack([areas[m & in_list].sum(axis=0) for m in masks])
             per_seed[seed] = dict(
                 mIoU=float(_iou(sums).mean()), **{'FB-IoU': _fb_iou(sums)})
+            missing = [n for n, m in zip(names, masks) if not (m & in_list).any()]
+            if missing:
+                print_log(
+                    f'The list of seed {seed} has no episode of '
+                    f'{", ".join(missing)}: each counts as IoU 0 in the mIoU. '
+                    'Evaluate more episodes.',
+                    logger='current',
+                    level=logging.WARNING)
         sums = np.stack([areas[m].sum(axis=0) for m in masks])
         trivial = _percent(sums[:, 2], sums[:, 3])
         share = areas[:, 2] / np.maximum(areas[:, 3], 1)
@@ -137,13 +144,22 @@ class FewShotIoU(BaseMetric):
                 f'{title.lower()} results:\n{table.get_string()}',
                 logger='current')
 
+        if len(per_seed) > 1:
+            table = PrettyTable(['Seed', 'mIoU', 'FB-IoU'])
+            for seed, row in per_seed.items():
+                table.add_row([seed, f'{row["mIoU"]:.2f}', f'{row["FB-IoU"]:.2f}'])
+            print_log(f'seed results:\n{table.get_string()}', logger='current')
+
         figures = {}
         for key in ('mIoU', 'FB-IoU'):
             values = [figure[key] for figure in per_seed.values()]
             figures[key] = float(np.mean(values))
             if len(values) > 1:
                 figures[f'{key}_std'] = float(np.std(values, ddof=1))
-        low, high = _bootstrap([areas[m] for m in masks])
+        low, high = _bootstrap([
+            _by_query(queries[m], seed_index[m], areas[m], len(seeds))
+            for m in masks
+        ])
         return dict(
             figures,
             mIoU_all_foreground=float(trivial.mean()),
@@ -177,13 +193,27 @@ def _row(areas: np.ndarray) -> dict:
         episodes=len(areas))
 
 
-def _bootstrap(areas: List[np.ndarray]) -> tuple:
-    """2.5 % and 97.5 % points of the mIoU, resampling each class's episodes."""
+def _by_query(queries: np.ndarray, seeds: np.ndarray, areas: np.ndarray,
+              num_seeds: int) -> np.ndarray:
+    """Areas summed per query and list, ``(queries, lists, 4)``."""
+    unique, index = np.unique(queries, return_inverse=True)
+    sums = np.zeros((len(unique), num_seeds, areas.shape[-1]), np.int64)
+    np.add.at(sums, (index, seeds), areas)
+    return sums
+
+
+def _bootstrap(classes: List[np.ndarray]) -> tuple:
+    """2.5 % and 97.5 % points of the mIoU, resampling each class's queries.
+
+    Args:
+        classes (list[np.ndarray]): Per class, see :func:`_by_query`.
+    """
     rs = np.random.RandomState(0)
     ious = []
-    for of_class in areas:
-        n = max(len(of_class), 1)
-        counts = rs.multinomial(len(of_class), [1 / n] * n, size=RESAMPLES)
-        ious.append(_iou(counts[:, :len(of_class)] @ of_class))
-    low, high = np.percentile(np.mean(ious, axis=0), [2.5, 97.5])
+    for sums in classes:
+        n = len(sums)
+        counts = rs.multinomial(n, [1 / max(n, 1)] * n, size=RESAMPLES)
+        ious.append(_iou(np.einsum('bq,qsa->bsa', counts, sums)))
+    # (classes, resamples, lists): the mIoU of each list, then their mean
+    low, high = np.percentile(np.mean(ious, axis=(0, 2)), [2.5, 97.5])
     return float(low), float(high)

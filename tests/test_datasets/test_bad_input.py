@@ -87,6 +87,13 @@ def test_bad_line(tiny_voc, line):
         pascal(tiny_voc)
 
 
+def test_line_twice(tiny_voc):
+    path = tiny_voc / 'splits' / 'val' / 'fold0.txt'
+    path.write_text('2007_001000__01\n2007_001001__01\n2007_001000__01\n')
+    with pytest.raises(ValueError, match='fold0.txt:3.*at line 1 already'):
+        pascal(tiny_voc)
+
+
 def test_class_with_one_image(tiny_voc):
     path = tiny_voc / 'splits' / 'val' / 'fold0.txt'
     path.write_text('2007_001000__01\n2007_002000__02\n2007_002001__02\n')
@@ -149,7 +156,8 @@ def test_truncated_jpeg_names_the_file(tiny_voc):
 
 
 @pytest.mark.parametrize('kwargs', [
-    dict(fold=4), dict(shot=0), dict(num_episodes=0), dict(shot=1.5)
+    dict(fold=4), dict(shot=0), dict(num_episodes=0), dict(shot=1.5),
+    dict(seed=-1), dict(seed='0')
 ])
 def test_bad_argument(tiny_voc, kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):

@@ -68,6 +68,15 @@ def test_arguments_win_over_the_protocol(tiny_voc):
     assert len(pascal(tiny_voc, 'hsnet')) == 1000
 
 
+def test_the_usual_number_is_no_modification(tiny_voc):
+    for kwargs in (dict(), dict(num_episodes=1000), dict(seed=0)):
+        protocol = pascal(tiny_voc, 'hsnet', **kwargs).protocol
+        assert (protocol.name, protocol.num_episodes) == ('hsnet', 1000)
+    for kwargs in (dict(num_episodes=999), dict(seed=1)):
+        assert pascal(tiny_voc, 'hsnet', **kwargs).protocol.name == (
+            'hsnet (modified)')
+
+
 def test_original_size(tiny_voc):
     item = pascal(tiny_voc, 'original-size')[0]
     assert item['inputs']['query'].shape == (3, 32, 32)
@@ -95,6 +104,11 @@ def test_training_draws_as_published_whatever_the_protocol(tiny_voc):
     (dict(name='hsnet', seeds=(1, )), 'taken'),
     (dict(name='mine', seeds=(1, 1)), 'distinct'),
     (dict(name='mine', seeds=()), 'distinct'),
+    (dict(name='mine', seeds=3), r'seeds.*\(0, 1, 2\), not 3'),
+    (dict(name='mine', seeds=(-1, )), 'from 0 on'),
+    (dict(name='mine', num_episodes=0), 'num_episodes must be a positive'),
+    (dict(name='mine', num_episodes=2.5), 'num_episodes must be a positive'),
+    (dict(name='mine', unique_supports='no'), 'unique_supports must be True or'),
 ])
 def test_bad_protocol(tiny_voc, protocol, message):
     with pytest.raises(ValueError, match=message):

@@ -13,7 +13,8 @@ DATA = Path(__file__).parents[1] / 'data'
 CLASSES = tuple(f'class{i}' for i in range(80))
 
 
-def evaluate(preds, labels, class_ids, fold, batch=1, seeds=None, metric=None):
+def evaluate(preds, labels, class_ids, fold, batch=1, seeds=None, queries=None,
+             metric=None):
     metric = metric or FewShotIoU()
     metric.dataset_meta = dict(classes=CLASSES, class_ids=fold)
     samples = [
@@ -21,8 +22,10 @@ def evaluate(preds, labels, class_ids, fold, batch=1, seeds=None, metric=None):
             pred_sem_seg=dict(data=torch.as_tensor(p)[None]),
             gt_sem_seg=dict(data=torch.as_tensor(g)[None]),
             class_id=int(c),
-            seed=int(s)) for p, g, c, s in zip(
-                preds, labels, class_ids, seeds or [0] * len(preds))
+            query=str(q),
+            seed=int(s)) for p, g, c, q, s in zip(
+                preds, labels, class_ids, queries or range(len(preds)),
+                seeds or [0] * len(preds))
     ]
     for i in range(0, len(samples), batch):
         metric.process({}, samples[i:i + batch])
@@ -96,6 +99,29 @@ def test_bootstrap_interval():
     assert same['mIoU_low'] == pytest.approx(same['mIoU_high'])
 
 
+def test_repeated_queries_do_not_narrow_the_interval():
+    """Episodes of one query are no independent draws."""
+    rs = np.random.RandomState(0)
+    labels = rs.randint(0, 2, (12, 8, 8))
+    preds = np.where(rs.rand(12, 8, 8) < rs.rand(12, 1, 1), labels, 1 - labels)
+    once = evaluate(preds, labels, [0] * 12, [0])
+    again = evaluate(np.tile(preds, (5, 1, 1)), np.tile(labels, (5, 1, 1)),
+                     [0] * 60, [0], queries=[*range(12)] * 5)
+    lists = evaluate(np.tile(preds, (5, 1, 1)), np.tile(labels, (5, 1, 1)),
+                     [0] * 60, [0], queries=[*range(12)] * 5,
+                     seeds=np.repeat(range(5), 12).tolist())
+    for result in (again, lists):
+        for key in ('mIoU', 'mIoU_low', 'mIoU_high'):
+            assert result[key] == pytest.approx(once[key])
+
+
+def test_class_missing_from_one_list_is_loud(log):
+    labels = np.ones((3, 4, 4), int)
+    result = evaluate(labels, labels, [0, 1, 0], [0, 1], seeds=[0, 0, 1])
+    assert result['mIoU'] == 75
+    assert any('seed 1 has no episode of class1' in line for line in log)
+
+
 def test_breakdown_by_object_size():
     labels = np.zeros((3, 8, 8), int)
     labels[0, 0, 0] = labels[1, :2, :4] = labels[2, :4] = 1  # 1/64, 1/8, 1/2
@@ -124,6 +150,7 @@ def test_saved_masks(tmp_path):
             gt_sem_seg=dict(data=mask),
             class_id=0,
             class_name='cup',
+            seed=0,
             sample_idx=12,
             query='cup/03')
     ])

@@ -3,4 +3,4 @@ _base_ = 'coco2pascal_fold0.py'
 fold = 1
 train_dataloader = dict(dataset=dict(fold=fold))
 val_dataloader = dict(dataset=dict(fold=fold))
-test_dataloader = val_dataloader
+test_dataloader = dict(dataset=dict(fold=fold))

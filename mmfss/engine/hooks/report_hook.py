@@ -6,7 +6,6 @@ from mmengine.hooks import Hook
 
 from mmfss.datasets import EpisodicDataset
 from mmfss.datasets.episodes import checksum
-from mmfss.datasets.protocols import BOUNDARY_RULE
 from mmfss.datasets.transforms import ResizeFewShot
 from mmfss.registry import HOOKS
 
@@ -59,9 +58,10 @@ class ReportHook(Hook):
                          for seed, value in text['episodes_sha256'].items())
         runner.logger.info(
             f"Evaluating under protocol '{text['protocol']['name']}': "
-            f"{text['dataset']}, {text['episodes']} episodes, "
-            f"{text['shot']}-shot, classes {listed(text['classes'])}; "
-            f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}")
+            f"{text['dataset']}, {text['lists']} list(s) of "
+            f"{text['episodes_per_list']} episodes, {text['shot']}-shot, classes {listed(text['classes'])}; "
+            f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}"
+            f"{'; ' + dataset.protocol.note if dataset.protocol.note else ''}")
 
 
 def describe(dataset) -> dict:
@@ -73,26 +73,32 @@ def describe(dataset) -> dict:
     Returns:
         dict: For the log and the report.
     """
-    resizes = [
-        t for outer in dataset.pipeline.transforms
+    sizes = [
+        '{} x {}, Pillow bilinear, aspect ratio {}kept'.format(
+            *t.scale, '' if t.keep_ratio else 'not ')
+        for outer in dataset.pipeline.transforms
         for t in getattr(getattr(outer, 'transforms', None), 'transforms', [])
         if isinstance(t, ResizeFewShot)
     ]
-    size = ', '.join(
-        '{} x {}, Pillow bilinear, aspect ratio {}kept'.format(
-            *t.scale, '' if t.keep_ratio else 'not ') for t in resizes)
+    resize = f'images resized to {", ".join(sizes)}'
+    if not sizes:
+        resize = f'images as of {" ".join(repr(dataset.pipeline).split())}'
     compared = 'its size on disk' if dataset.protocol.original_size else 'that size'
+    boundary = ('label 255 is background in the support mask and in the loss, '
+                'and is left out of the IoU')
+    if dataset.data_list[0]['class_value'] is None:
+        boundary = 'masks are binary, without a boundary label'
     return dict(
         dataset=type(dataset).__name__,
         fold=getattr(dataset, 'fold', None),
         classes=dataset.class_names,
         shot=dataset.shot,
-        episodes=len(dataset),
+        episodes_per_list=dataset.num_episodes,
+        lists=len(dataset.episode_lists),
         episodes_sha256={
             seed: checksum(episodes)
             for seed, episodes in dataset.episode_lists.items()
         },
-        resize=f'images resized to {size or "nothing"}; masks compared at '
-        f'{compared}',
-        boundary=BOUNDARY_RULE,
+        resize=f'{resize}; masks compared at {compared}',
+        boundary=boundary,
         protocol=dataset.protocol.to_dict())
