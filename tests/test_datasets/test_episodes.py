@@ -22,6 +22,7 @@ from mmfss.datasets.episodes import checksum, choose, draw_supports
 from tests.conftest import REPO, pipeline
 
 DATA = Path(__file__).parents[1] / 'data'
+SPLITS = Path(datasets.__file__).parent / 'splits'
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def published_test_list(name, shot, data_root):
 @pytest.mark.parametrize('shot', [1, 5])
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_test_list(name, shot, no_files):
-    expected = json.loads((DATA / 'episodes_sha256.json').read_text())
+    expected = json.loads((SPLITS / 'episodes_sha256.json').read_text())
     dataset = published_test_list(name, shot, no_files)
     assert len(dataset) == (2400 if name == 'fss' else 1000)
     assert checksum(dataset.episode_lists[0]) == expected[f'{name}_{shot}shot']
@@ -68,7 +69,7 @@ def test_lists_are_shipped():
     folder = Path(datasets.__file__).parent
     shipped = {path for p in patterns for path in folder.glob(p)}
     lists = {p for p in (folder / 'splits').rglob('*') if p.is_file()}
-    assert shipped == lists and len(lists) == 8 + 1 + 3
+    assert shipped == lists and len(lists) == 8 + 1 + 3 + 1
 
 
 def test_training_pool(no_files):
