@@ -22,7 +22,6 @@ from mmfss.datasets.episodes import checksum, choose, draw_supports
 from tests.conftest import REPO, pipeline
 
 DATA = Path(__file__).parents[1] / 'data'
-SPLITS = Path(datasets.__file__).parent / 'splits'
 
 
 @pytest.fixture
@@ -47,7 +46,8 @@ def published_test_list(name, shot, data_root):
 @pytest.mark.parametrize('shot', [1, 5])
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_test_list(name, shot, no_files):
-    expected = json.loads((SPLITS / 'episodes_sha256.json').read_text())
+    sums = Path(datasets.__file__).parent / 'splits' / 'episodes_sha256.json'
+    expected = json.loads(sums.read_text())
     dataset = published_test_list(name, shot, no_files)
     assert len(dataset) == (2400 if name == 'fss' else 1000)
     assert checksum(dataset.episode_lists[0]) == expected[f'{name}_{shot}shot']

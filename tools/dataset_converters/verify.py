@@ -194,8 +194,7 @@ def check_episodes(build: dict, parts: list, prefix: str) -> int:
             for shot in SHOTS:
                 dataset: EpisodicDataset = DATASETS.build(
                     dict(build, shot=shot, **part))
-                found = checksum(
-                    [dataset.get_episode(n) for n in range(len(dataset))])
+                found = checksum(dataset.episode_lists[0])
                 same = found == published[f'{prefix}{fold}_{shot}shot']
                 print(f'{label:14}{shot}-shot  {len(dataset)} episodes  {found}  '
                       + ('as published' if same else 'NOT the published list'))
