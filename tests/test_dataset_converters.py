@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as mask_api
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 from torch.optim import Adam
 
+import mmfss.datasets
 from mmfss.datasets import PASCAL5iDataset
 from mmfss.datasets.episodes import checksum
 from mmfss.registry import DATASETS, MODELS
@@ -508,48 +510,56 @@ def make_class(folder):
 
 @pytest.fixture
 def fss(tmp_path):
-    """An FSS-1000 folder, its files linked."""
+    """An FSS-1000 folder with the real names, its files linked."""
     root = tmp_path / 'fss1000'
-    make_class(root / 'class000')
-    for number in range(1, 1000):
-        shutil.copytree(
-            root / 'class000', root / f'class{number:03d}', copy_function=os.link)
+    lists = Path(mmfss.datasets.__file__).parent / 'splits' / 'fss'
+    names = ' '.join(p.read_text() for p in lists.glob('*.txt')).split()
+    make_class(root / names[0])
+    for name in names[1:]:
+        shutil.copytree(root / names[0], root / name, copy_function=os.link)
     return root
 
 
 def test_fss1000(fss):
     output = run('fss1000', fss, '--nproc', 2)
     assert output.splitlines()[-1] == f'{fss}: 1000 classes, 0 problem(s).'
+    output = run('verify', 'fss1000', fss)
+    assert ['train', '520', '5200', '5200/5200', '5200/5200'] in [
+        line.split() for line in output.splitlines()
+    ]
+    assert output.count('2400 episodes') == output.count('as published') == 2
 
 
 def test_fss1000_problems(fss):
-    def replace(name, image):
-        (fss / name).unlink()  # the others are links to the same file
-        image.save(fss / name)
+    classes = sorted(fss.iterdir())
 
-    shutil.rmtree(fss / 'class999')
-    (fss / 'class001' / '10.jpg').unlink()
-    replace('class002/3.png', Image.new('L', (30, 32), 255))
-    replace('class003/4.png', Image.new('L', (32, 32), 0))
-    replace('class004/5.png', Image.new('I;16', (32, 32), 65535))
-    replace('class006/1.png', Image.new('RGB', (32, 32), 'white'))  # is fine
+    def replace(path, image):
+        path.unlink()  # the others are links to the same file
+        image.save(path)
+
+    (classes[1] / '10.jpg').unlink()
+    replace(classes[2] / '3.png', Image.new('L', (30, 32), 255))
+    replace(classes[3] / '4.png', Image.new('L', (32, 32), 0))
+    replace(classes[4] / '5.png', Image.new('I;16', (32, 32), 65535))
+    (classes[5] / '6.jpg').unlink()
+    (classes[5] / '6.jpg').write_bytes(b'no image')
+    replace(classes[6] / '1.png', Image.new('RGB', (32, 32), 'white'))  # is fine
     palette = Image.new('P', (32, 32), 1)
     palette.putpalette([0, 0, 0, 255, 255, 255])
-    replace('class007/1.png', palette)
-    (fss / 'class005' / '6.jpg').unlink()
-    (fss / 'class005' / '6.jpg').write_bytes(b'no image')
+    replace(classes[7] / '1.png', palette)
+    shutil.rmtree(classes[999])
     lines = run('fss1000', fss, '--nproc', 2, code=1).splitlines()
     assert lines[-1] == f'{fss}: 999 classes, 7 problem(s).'
     for line, (where, words) in zip(lines[-8:-1], [
-        ('class001', 'missing: 10.jpg. Unpack'),
-        ('class002/3.png', '30x32 (width x height), its image is 32x32. Replace'),
-        ('class003/4.png', 'shows no object'),
-        ('class004/5.png', 'values of uint16'),
-        ('class005/6.jpg', 'cannot be read'),
-        ('class007/1.png', 'the greatest is 1'),
-        ('', '999 class folders instead of 1000'),
+        (classes[1], 'missing: 10.jpg. Unpack'),
+        (classes[2] / '3.png', '30x32 (width x height), its image is 32x32'),
+        (classes[3] / '4.png', 'shows no object'),
+        (classes[4] / '5.png', 'values of uint16'),
+        (classes[5] / '6.jpg', 'cannot be read'),
+        (classes[7] / '1.png', 'the greatest is 1'),
+        (fss, '999 class folders instead of 1000'),
     ]):
-        assert line.startswith(str(fss / where)) and words in line, line
+        assert line.startswith(f'{where}: ') and words in line, line
 
 
 def test_fss1000_absent(tmp_path):
@@ -643,8 +653,6 @@ def test_verify_absent_folder(tmp_path):
 
 
 def test_verify_coco20i(coco, tmp_path):
-    if DATASETS.get('COCO20iDataset') is None:
-        pytest.skip('there is no COCO20iDataset')
     run('coco20i', coco)
     lists = {s: {str(c): [25, 30] for c in range(80)}
              for s in ('train2014', 'val2014')}
@@ -655,6 +663,14 @@ def test_verify_coco20i(coco, tmp_path):
     assert ['fold', '1', 'test', '20', '40', '2/2', '2/2'] in [
         line.split() for line in output.splitlines()
     ]
+    path = coco / 'annotations' / 'val2014' / 'COCO_val2014_000000000030.png'
+    mask = read(path)
+    mask[mask == 7] = 6  # as if a later object hid it
+    Image.fromarray(mask).save(path)
+    output = run('verify', 'coco20i', coco, '--split-dir', tmp_path, '--masks')
+    assert '1 of 320 times, a mask does not show the class' in output
+    assert 'few enough to be a matter of how masks are drawn' in output
+    assert f'{path}: class 6 (from 0)' in output
     train_step(
         DATASETS.build(
             dict(
@@ -665,8 +681,6 @@ def test_verify_coco20i(coco, tmp_path):
 
 
 def test_verify_fss1000(tmp_path):
-    if DATASETS.get('FSS1000Dataset') is None:
-        pytest.skip('there is no FSS1000Dataset')
     root = tmp_path / 'fss1000'
     for part in ('trn', 'val', 'test'):
         for number in range(2):

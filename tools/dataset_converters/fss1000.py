@@ -36,8 +36,8 @@ def main() -> None:
     if len(folders) != CLASSES:
         problems.append(
             f'{args.root}: {len(folders)} class folders instead of {CLASSES}. '
-            'Its folders must be the classes: unpack the archive again, or name '
-            'the folder that holds them.')
+            'Unpack the archive again, or name the folder that holds the classes; '
+            'verify.py says which are missing.')
     print(*problems, sep='\n', end='\n' if problems else '')
     print(f'{args.root}: {len(folders)} classes, {len(problems)} problem(s).')
     sys.exit(bool(problems))

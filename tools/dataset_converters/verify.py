@@ -51,8 +51,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     name, prefix, parts = BENCHMARKS[args.benchmark]
-    if DATASETS.get(name) is None:
-        raise BadInput(f'this mmfss has no {name}: update it.')
     if not osp.isdir(args.root):
         raise BadInput(
             f'there is no folder {args.root} (seen from {osp.abspath(".")}). Name '
