@@ -47,13 +47,15 @@ def test_config(path):
         assert cfg.auto_scale_lr.base_batch_size == 40
         tested = dict(
             fold=fold, type='COCO20iDataset', data_root='data/coco')
-        assert tested.items() <= cfg.val_dataloader.dataset.items()
+        assert dict(cfg.val_dataloader.dataset, **tested) == (
+            cfg.val_dataloader.dataset)
         if shift:
             tested.update(
                 type='COCO2PASCALDataset',
                 data_root='data/VOCdevkit/VOC2012',
                 protocol=dict(name='domain-shift'))
-        assert tested.items() <= cfg.test_dataloader.dataset.items()
+        assert dict(cfg.test_dataloader.dataset, **tested) == (
+            cfg.test_dataloader.dataset)
     if 'fss1000' in path.stem:
         assert cfg.train_dataloader.batch_size == 20
         assert cfg.auto_scale_lr.base_batch_size == 20

@@ -109,7 +109,8 @@ def trained(tmp_path_factory):
 def test_train_logs_validates_and_saves(trained):
     work_dir, output = trained
     assert 'Effective batch: 4 per process x 1 process(es)' in output
-    assert "'objects30 (modified)': FolderDataset, 1 list(s) of 7 episodes, 1-shot" in output
+    assert ("'objects30 (modified)': FolderDataset, 1 list(s) of 7 episodes, "
+            '1-shot') in output
     assert 'mIoU' in output and 'berry_bowl' in output
     assert (work_dir / 'epoch_2.pth').is_file()
     assert len(list(work_dir.glob('best_mIoU_epoch_*.pth'))) == 1

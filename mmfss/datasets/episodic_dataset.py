@@ -13,7 +13,7 @@ from PIL import Image
 from .episodes import Episode, draw_supports
 from .protocols import Protocol
 
-# at most so many pairs are opened at start-up, see _check_files
+# at most so many pairs are opened at start-up, see check_files
 MAX_HEADERS = 20_000
 
 
@@ -107,7 +107,7 @@ class EpisodicDataset(BaseDataset):
             self._names[entry['class_id']].append(entry['name'])
         self._metainfo['class_ids'] = sorted(self._names)
         self._check_classes()
-        self._check_files()
+        self.check_files()
         if self.test_mode:
             self._apply_protocol()
             self.episode_lists = {
@@ -259,7 +259,7 @@ class EpisodicDataset(BaseDataset):
                 f'{type(self).__name__}: a class needs at least {needed} images, '
                 f'{why}; too few: {few}. Add images or leave these classes out.')
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
         """Find missing files and differing sizes before training starts.
 
         Every name is looked up in its folder's listing, which is quick; the

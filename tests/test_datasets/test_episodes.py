@@ -27,7 +27,7 @@ DATA = Path(__file__).parents[1] / 'data'
 @pytest.fixture
 def no_files(monkeypatch, tmp_path):
     """The lists alone, without their photos."""
-    monkeypatch.setattr(EpisodicDataset, '_check_files', lambda self: None)
+    monkeypatch.setattr(EpisodicDataset, 'check_files', lambda self: None)
     return str(tmp_path)
 
 

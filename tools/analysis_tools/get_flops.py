@@ -135,7 +135,10 @@ def print_table(result: dict) -> None:
     print(table)
     print('Multiply-adds are those of convolutions and matrix products.')
     if result['published_gflops'] is not None:
-        print(f'Published for this kernel with ResNet-101: '
+        kernel = ("the paper's separable kernel, which it does not define,"
+                  if result['published_gflops'] ==
+                  PUBLISHED_GFLOPS['SeparableConv4d'] else 'this kernel')
+        print(f'Published for {kernel} with ResNet-101: '
               f'{result["published_gflops"]} GFLOPs ({NOTE}).')
     if result['peak_memory'] is not None:
         what = ('the whole process' if result['device'] == 'cpu' else

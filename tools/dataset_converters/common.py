@@ -6,7 +6,8 @@ import os.path as osp
 import signal
 import sys
 from contextlib import contextmanager
-from multiprocessing import Pool
+from functools import partial
+from multiprocessing import Pool, TimeoutError, active_children
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -62,12 +63,32 @@ def parallel_map(func: Callable, items: Sequence, nproc: int, what: str) -> list
     """
     columns = (TextColumn('{task.description}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())
+    size = min(16, len(items) // nproc + 1)
+    chunks = [items[i:i + size] for i in range(0, len(items), size)]
+    results = []
     # The processes first: forking beside the thread of the bar is not safe. And
     # also for nproc 1: should this process be killed, they end, too, but not
     # before the file is done that they are at.
     with Pool(nproc, _ignore_interrupt) as pool, Progress(*columns) as progress:
-        done = pool.imap(func, items, chunksize=min(16, len(items) // nproc + 1))
-        return list(progress.track(done, len(items), description=what))
+        workers = set(active_children())
+        bar = progress.add_task(what, total=len(items))
+        done = pool.imap(partial(_map_chunk, func), chunks)
+        while len(results) < len(items):
+            try:
+                results += done.next(timeout=1)
+            except TimeoutError:
+                # a pool would wait for ever for what a dead worker was at
+                if not workers <= set(active_children()):
+                    raise BadInput(
+                        f'{what}: a worker process was killed, out of memory '
+                        'perhaps. Run again with a smaller --nproc; what is '
+                        'done is kept.') from None
+            progress.update(bar, completed=len(results))
+    return results
+
+
+def _map_chunk(func: Callable, items: Sequence) -> list:
+    return [func(item) for item in items]
 
 
 @contextmanager

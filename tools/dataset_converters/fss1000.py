@@ -14,6 +14,8 @@ import numpy as np
 from common import BadInput, add_nproc, parallel_map, run
 from PIL import Image
 
+from mmfss.datasets import LoadFewShotMask
+
 CLASSES = 1000
 NUMBERS = range(1, 11)
 
@@ -67,32 +69,22 @@ def check_class(folder: str) -> List[str]:
 
 def check_pair(image_path: str, mask_path: str) -> List[str]:
     """Check an image and its mask: whole, of one size, mask with an object."""
-    pixels = {}
-    for path in (image_path, mask_path):
-        try:
-            with Image.open(path) as file:
-                pixels[path] = np.array(file)
-        except (OSError, SyntaxError) as error:
-            return [f'{path}: cannot be read ({error}). Replace the file.']
-    image, mask = pixels[image_path], pixels[mask_path]
-    if image.shape[:2] != mask.shape[:2]:
-        return [
-            f'{mask_path}: {mask.shape[1]}x{mask.shape[0]} (width x height), its '
-            f'image is {image.shape[1]}x{image.shape[0]}. Replace one of them.'
-        ]
-    if mask.dtype != np.uint8:
-        return [
-            f'{mask_path}: values of {mask.dtype}; a mask must be an 8-bit grey '
-            'or RGB PNG. Convert it.'
-        ]
-    if mask.ndim == 3:  # RGB; an alpha channel says nothing
-        mask = mask[..., :3]
-    if mask.max() < 128:
-        return [
-            f'{mask_path}: shows no object: no value is 128 or more, the '
-            f'greatest is {mask.max()}. Replace the mask, or convert it to 0 and '
-            '255.'
-        ]
+    try:
+        with Image.open(image_path) as file:
+            image = np.array(file)
+    except (OSError, SyntaxError) as error:
+        return [f'{image_path}: cannot be read ({error}). Replace the file.']
+    try:  # as training loads it
+        mask = LoadFewShotMask()(
+            dict(
+                img=image,
+                seg_map_path=mask_path,
+                class_value=None,
+                foreground_from=128))['gt_seg_map']
+    except (OSError, SyntaxError, ValueError) as error:
+        return [f'{mask_path}: {error}']
+    if not mask.any():
+        return [f'{mask_path}: shows no object. Replace the mask.']
     return []
 
 

@@ -51,8 +51,14 @@ def main() -> None:
     args = parse_args()
     out_dir = args.out_dir or osp.join(args.voc, 'SegmentationClassAug')
     voc, sbd = find_sources(args.voc, args.sbd)
-    tasks = [(source, osp.join(out_dir, f'{name}.png'))
-             for name, source in {**sbd, **voc}.items()]
+    sources = {**sbd, **voc}
+    photos = {
+        name: osp.join(args.voc, VOC_PARTS['images'], f'{name}.jpg')
+        for name in sources
+    }
+    check_files(photos, 'unpack VOCtrainval_11-May-2012.tar again')
+    tasks = [(source, photos[name], osp.join(out_dir, f'{name}.png'))
+             for name, source in sources.items()]
     with output_folder(out_dir, dict(converter='voc_sbd.py')):
         made = sum(
             parallel_map(convert, tasks, args.nproc, 'SegmentationClassAug'))
@@ -112,19 +118,30 @@ def check_files(files: dict, remedy: str) -> None:
                        f'first is {missing[0]}: {remedy}.')
 
 
-def convert(task: Tuple[str, str]) -> bool:
+def convert(task: Tuple[str, str, str]) -> bool:
     """Make one mask, unless it is there.
 
     Args:
-        task (tuple[str, str]): VOC's PNG or SBD's .mat, and the PNG to write.
+        task (tuple[str, str, str]): VOC's PNG or SBD's .mat, the photo, and the
+            PNG to write.
 
     Returns:
         bool: Whether it was made now.
     """
-    source, path = task
-    if has_mask(path):
+    source, photo, path = task
+    try:
+        with Image.open(photo) as image:
+            size = image.size
+    except OSError as error:
+        raise BadInput(f'{photo} cannot be read ({error}). Unpack '
+                       'VOCtrainval_11-May-2012.tar again.') from error
+    if has_mask(path, size):
         return False
     mask = read_mat(source) if source.endswith('.mat') else read_png(source)
+    if mask.shape[::-1] != size:
+        raise BadInput(
+            f'{source} is {mask.shape[::-1]} (width, height), its photo {photo} '
+            f'is {size}. Replace one of them by the original file.')
     unknown = [v for v in np.unique(mask).tolist() if 20 < v < 255]
     if unknown:
         raise BadInput(

@@ -59,7 +59,8 @@ class ReportHook(Hook):
         runner.logger.info(
             f"Evaluating under protocol '{text['protocol']['name']}': "
             f"{text['dataset']}, {text['lists']} list(s) of "
-            f"{text['episodes_per_list']} episodes, {text['shot']}-shot, classes {listed(text['classes'])}; "
+            f"{text['episodes_per_list']} episodes, {text['shot']}-shot, "
+            f"classes {listed(text['classes'])}; "
             f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}"
             f"{'; ' + dataset.protocol.note if dataset.protocol.note else ''}")
 
