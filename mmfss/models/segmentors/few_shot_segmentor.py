@@ -121,6 +121,10 @@ class FewShotSegmentor(BaseSegmentor):
             data_samples: List[FewShotDataSample]) -> List[FewShotDataSample]:
         """``mode='predict'``: K masks per query, merged by vote.
 
+        One episode at a time: the convolution libraries choose their algorithm
+        by the shape, so the last bits of a logit, and with them a pixel on the
+        edge, would depend on the batch.
+
         Masks have the size of the ground truth that they will be compared
         with; without one, that of the query on disk.
 
@@ -129,8 +133,9 @@ class FewShotSegmentor(BaseSegmentor):
             (int64, ``(1, H, W)``, 0 or 1) and ``seg_logits`` (float,
             ``(2, H, W)``, the mean of the K supports' logits).
         """
-        for sample, logits in zip(data_samples,
-                                  self._forward(inputs, data_samples)):
+        for b, sample in enumerate(data_samples):
+            episode = {key: images[b:b + 1] for key, images in inputs.items()}
+            logits, = self._forward(episode, [sample])
             if 'gt_sem_seg' in sample:
                 size = sample.gt_sem_seg.shape
             else:
