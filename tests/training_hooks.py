@@ -59,16 +59,19 @@ class KillHook(Hook):
     Args:
         iteration (int, optional): Before this one.
         saving (int, optional): While this epoch's checkpoint is being written.
+        best (bool): While it is written as the best one. Defaults to False.
     """
 
-    def __init__(self, iteration=None, saving=None):
+    def __init__(self, iteration=None, saving=None, best=False):
         self.iteration = iteration
         self.saving = saving
+        self.best = best
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == self.iteration:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def before_save_checkpoint(self, runner, checkpoint):
-        if checkpoint['meta']['epoch'] == self.saving:
+        best = 'optimizer' not in checkpoint
+        if checkpoint['meta']['epoch'] == self.saving and best == self.best:
             os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
