@@ -90,7 +90,8 @@ def prepare_distributed(cfg) -> None:
         raise RuntimeError(
             f'--launcher {cfg.launcher} needs CUDA, and there is none here. On '
             'CPU, start the processes with torchrun and --launcher pytorch.')
-    torch.distributed.init_process_group(backend='gloo')
+    if not torch.distributed.is_initialized():  # a second run in one process
+        torch.distributed.init_process_group(backend='gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

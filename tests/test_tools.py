@@ -65,7 +65,9 @@ def run(tool, *args, cwd, options=(), processes=None, ok=True):
         [*command, str(REPO / 'tools' / tool), *map(str, args),
          '--cfg-options', *SMALL, *options],
         cwd=cwd,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        env=dict(
+            os.environ, OMP_NUM_THREADS='1',
+            PYTHONPATH=f'{REPO}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -151,20 +153,30 @@ def test_test_gives_the_same_figures_twice(mixed, tmp_path):
     assert results[0] == results[1] != results[2]
 
 
-@pytest.mark.parametrize('processes', [2, 3])
-def test_figures_do_not_depend_on_the_processes(mixed, tmp_path, processes):
-    """Seven episodes divide by neither."""
-    results = []
-    for count in (None, processes):
-        out = tmp_path / str(count)
-        output = run(
-            'test.py', CONFIG, mixed, '--work-dir', out, '--show-dir',
-            out / 'show', cwd=tmp_path, processes=count)
-        table = [line for line in output.splitlines() if line.startswith('|')]
-        results.append((figures(out), table))
-        assert len(list((out / 'show').glob('test_*.png'))) == 7
-    assert results[0] == results[1]
-    assert 0 < results[0][0]['mIoU'] < 100
+def test_figures_depend_on_nothing_but_the_episodes(mixed, tmp_path):
+    """1, 2 and 3 processes x batch 1 and 4 x 0 and 2 workers.
+
+    Seven episodes divide by none of them. The areas are integers, so this is
+    equality bit for bit.
+    """
+    results = {}
+    for processes in (None, 2, 3):
+        out = tmp_path / str(processes)
+        run('../tests/evaluate_in_turn.py', out, CONFIG, mixed, cwd=tmp_path,
+            processes=processes, options=['default_hooks.visualization.interval=1'])
+        for folder in out.iterdir():
+            report, = folder.glob('*/report.json')
+            results[processes, folder.name] = (
+                figures(folder), json.loads(report.read_text()))
+            assert len(list((folder / 'show').glob('test_*.png'))) == 7
+    assert len(results) == 12
+    expected = results[None, 'batch1_workers0']
+    for setting, result in results.items():
+        assert result == expected, setting
+    rows = expected[1]['per_class'].values()
+    assert sum(row['valid'] for row in rows) == 7 * 64 * 64
+    assert all(isinstance(row['intersection'], int) for row in rows)
+    assert any(0 < row['intersection'] < row['union'] for row in rows)
 
 
 def test_resume_from_a_named_checkpoint(trained, tmp_path):

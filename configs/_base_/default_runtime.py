@@ -5,11 +5,12 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='SafeCheckpointHook',
         interval=1,
         max_keep_ckpts=2,
         save_best='mIoU',
-        rule='greater'),
+        rule='greater',
+        save_backbone=True),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'))
 custom_hooks = [dict(type='EpisodeInfoHook'), dict(type='ReportHook')]

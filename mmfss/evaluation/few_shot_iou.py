@@ -43,9 +43,9 @@ class FewShotIoU(BaseMetric):
 
     Attributes:
         breakdown (dict): After an evaluation, on the first process: IoU,
-            all-foreground IoU and episodes by class name (``per_class``) and by
-            object size (``per_size``), and mIoU and FB-IoU by seed
-            (``per_seed``).
+            all-foreground IoU, episodes and summed areas in pixels by class
+            name (``per_class``) and by object size (``per_size``), and mIoU and
+            FB-IoU by seed (``per_seed``).
     """
     default_prefix = ''
 
@@ -187,10 +187,15 @@ def _fb_iou(areas: np.ndarray) -> float:
 
 def _row(areas: np.ndarray) -> dict:
     sums = areas.sum(axis=0)
+    inter, pred, label, valid = sums.tolist()
     return dict(
         IoU=float(_iou(sums)),
         all_foreground=float(_percent(sums[2], sums[3])),
-        episodes=len(areas))
+        episodes=len(areas),
+        intersection=inter,
+        union=pred + label - inter,
+        labelled=label,
+        valid=valid)
 
 
 def _by_query(queries: np.ndarray, seeds: np.ndarray, areas: np.ndarray,

@@ -101,6 +101,19 @@ def test_batch_and_shots_do_not_mix():
                     alone[0, 0], together[b, k], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize('height, width', [(64, 64), (65, 97)])
+def test_a_prediction_does_not_depend_on_its_batch(height, width):
+    """Bit for bit: not a pixel of an integer area may flip."""
+    model = hsnet().eval()
+    inputs, samples = episodes(4, 2, height, width)
+    with torch.no_grad():
+        together = model(inputs, copy.deepcopy(samples), mode='predict')
+        for b, sample in enumerate(samples):
+            alone, = model({k: v[b:b + 1].clone() for k, v in inputs.items()},
+                           [sample], mode='predict')
+            assert torch.equal(alone.seg_logits.data, together[b].seg_logits.data)
+
+
 def test_boundary_counts_as_background():
     model = hsnet().eval()
     inputs, samples = episodes(1, 1, 64, 64)

@@ -27,7 +27,7 @@ class MultiShotValLoop(ValLoop):
     Example:
         >>> val_cfg = dict(type='MultiShotValLoop', shots=(1, 5))
         >>> default_hooks = dict(checkpoint=dict(
-        ...     type='CheckpointHook', save_best='mIoU_1shot', rule='greater'))
+        ...     type='SafeCheckpointHook', save_best='mIoU_1shot', rule='greater'))
     """
 
     def __init__(self,

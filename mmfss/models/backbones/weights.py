@@ -1,6 +1,10 @@
 """Weights on their way into a model: renamed where needed, and checked."""
-from typing import Dict
+import hashlib
+from typing import Dict, List
 
+import torch
+from mmengine.logging import print_log
+from mmengine.model import initialize
 from torch import Tensor, nn
 
 from .torchvision_names import torchvision_names
@@ -20,6 +24,83 @@ def rename_torchvision(backbone: nn.Module, state_dict: Dict[str, Tensor],
     for ours, theirs in torchvision_names(backbone).items():
         if prefix + theirs in state_dict:
             state_dict[prefix + ours] = state_dict.pop(prefix + theirs)
+
+
+def leave_out_backbone(state_dict: Dict[str, Tensor], prefix: str = '') -> None:
+    """Replace a frozen backbone's weights by their checksum, in place.
+
+    Args:
+        state_dict (dict): A segmentor's weights; left alone if it has no
+            backbone.
+        prefix (str): Of the segmentor's keys in it.
+    """
+    start = f'{prefix}backbone.'
+    backbone = {
+        key[len(start):]: state_dict.pop(key)
+        for key in list(state_dict) if key.startswith(start)
+    }
+    if backbone:
+        state_dict[f'{prefix}backbone_sha256'] = _checksum(backbone)
+
+
+def bring_in_backbone(segmentor: nn.Module, state_dict: Dict[str, Tensor],
+                      prefix: str, *_) -> None:
+    """Give weights without a backbone the config's pretrained one, in place.
+
+    A load_state_dict pre-hook. In training the backbone is loaded by then, in
+    testing it is not.
+
+    Args:
+        segmentor (FewShotSegmentor): The model.
+        state_dict (dict): Weights; left alone if they have a backbone.
+        prefix (str): Of the segmentor's keys in it.
+
+    Raises:
+        ValueError: The config names no pretrained weights, or other ones than
+            the model was trained with.
+    """
+    start, backbone = f'{prefix}backbone.', segmentor.backbone
+    if any(key.startswith(start) for key in state_dict):
+        return
+    pretrained = pretrained_cfgs(backbone)
+    if not pretrained:
+        raise ValueError(
+            'The checkpoint was saved without its frozen backbone, and '
+            'model.backbone.init_cfg names no pretrained weights. Name those '
+            'that the model was trained with.')
+    if not backbone.is_init:
+        initialize(backbone, pretrained)
+        backbone.is_init = True
+    weights = backbone.state_dict()
+    file = pretrained[-1]['checkpoint']
+    expected = state_dict.pop(f'{prefix}backbone_sha256', None)
+    if expected is not None and not torch.equal(
+            expected.cpu(), _checksum(weights)):
+        raise ValueError(
+            'The checkpoint was saved without its frozen backbone, which was '
+            f'not that of {file}. Name in model.backbone.init_cfg the weights '
+            'that the model was trained with.')
+    state_dict.update({start + key: value for key, value in weights.items()})
+    print_log(
+        f'The checkpoint has no backbone: it is that of {file} '
+        '(model.backbone.init_cfg)',
+        logger='current')
+
+
+def pretrained_cfgs(module: nn.Module) -> List[dict]:
+    """The entries of a module's ``init_cfg`` that name pretrained weights."""
+    init_cfg = getattr(module, 'init_cfg', None) or []
+    init_cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+    return [cfg for cfg in init_cfgs if cfg.get('type') == 'Pretrained']
+
+
+def _checksum(weights: Dict[str, Tensor]) -> Tensor:
+    """SHA-256 of a module's weights, uint8, ``(32, )``."""
+    sha = hashlib.sha256()
+    for key in sorted(weights):
+        if not key.endswith('num_batches_tracked'):  # not every file has it
+            sha.update(weights[key].cpu().contiguous().numpy().tobytes())
+    return torch.tensor(list(sha.digest()), dtype=torch.uint8)
 
 
 def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],
@@ -42,12 +123,7 @@ def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],
             problems.append(f'{key} is {tuple(given.shape)}, the model needs '
                             f'{tuple(value.shape)}')
     if problems:
-        init_cfg = getattr(module, 'init_cfg', None) or []
-        files = [
-            cfg['checkpoint']
-            for cfg in ([init_cfg] if isinstance(init_cfg, dict) else init_cfg)
-            if cfg['type'] == 'Pretrained'
-        ]
+        files = [cfg['checkpoint'] for cfg in pretrained_cfgs(module)]
         remedy = (f'Name others in model.backbone.init_cfg than {files[0]}.'
                   if files else 'Use the config that they were trained with.')
         raise ValueError(

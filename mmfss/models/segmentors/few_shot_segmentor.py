@@ -12,7 +12,12 @@ from mmfss.registry import MODELS
 from mmfss.structures import FewShotDataSample
 
 from ..backbones import FeatureTaps
-from ..backbones.weights import check_weights_fit, rename_torchvision
+from ..backbones.weights import (
+    bring_in_backbone,
+    check_weights_fit,
+    pretrained_cfgs,
+    rename_torchvision,
+)
 from ..layers import kshot_vote
 
 
@@ -49,6 +54,8 @@ class FewShotSegmentor(BaseSegmentor):
         self.taps = FeatureTaps(self.backbone, taps)
         self.backbone._register_load_state_dict_pre_hook(
             rename_torchvision, with_module=True)
+        self._register_load_state_dict_pre_hook(
+            bring_in_backbone, with_module=True)
         for module in (self.backbone, self):
             module._register_load_state_dict_pre_hook(
                 check_weights_fit, with_module=True)
@@ -56,9 +63,7 @@ class FewShotSegmentor(BaseSegmentor):
     def init_weights(self) -> None:
         """Initialise; loudly if that leaves a frozen backbone random."""
         super().init_weights()
-        init_cfg = self.backbone.init_cfg or []
-        init_cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
-        if not any(cfg.get('type') == 'Pretrained' for cfg in init_cfgs):
+        if not pretrained_cfgs(self.backbone):
             print_log(
                 f'The frozen {type(self.backbone).__name__} backbone is RANDOM: '
                 'model.backbone.init_cfg names no pretrained weights. Few-shot '
@@ -121,6 +126,10 @@ class FewShotSegmentor(BaseSegmentor):
             data_samples: List[FewShotDataSample]) -> List[FewShotDataSample]:
         """``mode='predict'``: K masks per query, merged by vote.
 
+        One episode at a time: the convolution libraries choose their algorithm
+        by the shape, so the last bits of a logit, and with them a pixel on the
+        edge, would depend on the batch.
+
         Masks have the size of the ground truth that they will be compared
         with; without one, that of the query on disk.
 
@@ -129,8 +138,9 @@ class FewShotSegmentor(BaseSegmentor):
             (int64, ``(1, H, W)``, 0 or 1) and ``seg_logits`` (float,
             ``(2, H, W)``, the mean of the K supports' logits).
         """
-        for sample, logits in zip(data_samples,
-                                  self._forward(inputs, data_samples)):
+        for b, sample in enumerate(data_samples):
+            episode = {key: images[b:b + 1] for key, images in inputs.items()}
+            logits, = self._forward(episode, [sample])
             if 'gt_sem_seg' in sample:
                 size = sample.gt_sem_seg.shape
             else:
