@@ -132,7 +132,8 @@ def test_breakdown_by_object_size():
     assert [row['all_foreground'] for row in rows.values()] == pytest.approx(
         [100 / 64, 12.5, 50])
     assert metric.breakdown['per_class']['class1'] == dict(
-        IoU=100, all_foreground=pytest.approx(100 * 40 / 128), episodes=2)
+        IoU=100, all_foreground=pytest.approx(100 * 40 / 128), episodes=2,
+        intersection=40, union=40, labelled=40, valid=128)
 
 
 def test_table_names_the_classes(log):
