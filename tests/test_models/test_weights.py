@@ -188,24 +188,6 @@ def test_loaders_that_may_run_code_are_refused(path):
         load_checkpoint(hsnet(), path)
 
 
-class Malicious:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, 'w')
-
-
-def test_pickle_with_code_is_refused(tmp_path):
-    path, trace = str(tmp_path / 'model.pth'), tmp_path / 'trace'
-    torch.save(dict(state_dict={}, extra=Malicious(str(trace))), path)
-    with pytest.raises(RuntimeError, match='model.pth.*not loaded'):
-        load_checkpoint(hsnet(), path)
-    assert not trace.exists()
-
-
 def test_damaged_checkpoint(tmp_path):
     path = tmp_path / 'model.pth'
     torch.save(dict(state_dict=hsnet().state_dict()), path)
