@@ -96,16 +96,20 @@ def test_validation_that_was_killed_is_made_up_for(tmp_path):
     assert best.exists()
 
 
-def test_resume_over_two_processes(uninterrupted, tmp_path):
+def test_resume_over_two_processes_without_the_backbone(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path / 'run')
     cut_off(tmp_path / 'run' / 'epoch_3.pth')
     output = run(
         'train.py', CONFIG, '--work-dir', tmp_path / 'run', '--resume',
         cwd=tmp_path, processes=2,
-        options=[*EXACT, 'train_dataloader.batch_size=1'])
+        options=[*EXACT, 'train_dataloader.batch_size=1',
+                 'default_hooks.checkpoint.save_backbone=False'])
     assert f'Resuming from {tmp_path / "run" / "epoch_2.pth"}' in output
     assert 'resumed epoch: 2, iter: 8' in output
     assert 'Epoch(train) [3][4/4]' in output
+    saved = torch.load(tmp_path / 'run' / 'epoch_3.pth', weights_only=False)
+    assert {key.split('.')[0] for key in saved['state_dict']} == {
+        'neck', 'decode_head', 'backbone_sha256'}
 
 
 @pytest.mark.parametrize('named', ['epoch_10.pth', 'epoch_9.pth', '', None])

@@ -12,6 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import DATASETS, MODELS
 from tests.conftest import REPO
 
@@ -177,6 +178,18 @@ def test_figures_depend_on_nothing_but_the_episodes(mixed, tmp_path):
     assert sum(row['valid'] for row in rows) == 7 * 64 * 64
     assert all(isinstance(row['intersection'], int) for row in rows)
     assert any(0 < row['intersection'] < row['union'] for row in rows)
+
+
+def test_checkpoint_without_its_backbone(mixed, tmp_path):
+    """Nothing but loading initialises the backbone when testing."""
+    checkpoint = torch.load(mixed)
+    leave_out_backbone(checkpoint['state_dict'])
+    torch.save(checkpoint, tmp_path / 'small.pth')
+    for name, path in (('whole', mixed), ('small', tmp_path / 'small.pth')):
+        output = run('test.py', CONFIG, path, '--work-dir', tmp_path / name,
+                     cwd=tmp_path)
+        assert ('The checkpoint has no backbone' in output) == (name == 'small')
+    assert figures(tmp_path / 'whole') == figures(tmp_path / 'small')
 
 
 def test_resume_from_a_named_checkpoint(trained, tmp_path):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint
 
+from mmfss.engine.hooks import SafeCheckpointHook
 from mmfss.models.backbones.torchvision_names import torchvision_names
 from mmfss.registry import MODELS
 from tests.published import build
@@ -112,6 +113,68 @@ def test_checkpoint_of_another_backbone(saved, loaded, tmp_path):
     load_checkpoint(build(saved), path)
 
 
+def pretrained(folder, seed=0):
+    """Config of a backbone with weights from a file."""
+    torch.manual_seed(seed)
+    path = str(folder / f'backbone{seed}.pth')
+    torch.save(MODELS.build(MOBILENET).state_dict(), path)
+    return dict(MOBILENET, init_cfg=dict(type='Pretrained', checkpoint=path))
+
+
+@pytest.fixture
+def without_backbone(tmp_path):
+    """A model, its backbone's config, its checkpoint without the backbone."""
+    backbone = pretrained(tmp_path)
+    model = hsnet(backbone)
+    model.init_weights()
+    checkpoint = dict(state_dict=model.state_dict())
+    SafeCheckpointHook(save_backbone=False).before_save_checkpoint(
+        None, checkpoint)
+    path = tmp_path / 'model.pth'
+    torch.save(checkpoint, path)
+    assert not any(k.startswith('backbone.') for k in checkpoint['state_dict'])
+    assert path.stat().st_size < 11e6
+    return model, backbone, str(path)
+
+
+@pytest.mark.parametrize('initialised', [True, False])
+def test_checkpoint_without_backbone(without_backbone, initialised, log):
+    """As in training, where it is loaded already, and as in testing."""
+    model, backbone, path = without_backbone
+    loaded = hsnet(backbone)
+    if initialised:
+        loaded.init_weights()
+    log.clear()
+    load_checkpoint(loaded, path)
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    assert sum('has no backbone: it is that of' in line for line in log) == 1
+    assert not any('missing' in line or 'unexpected' in line for line in log)
+    loaded.load_state_dict(torch.load(path)['state_dict'], strict=True)
+
+
+def test_checkpoint_without_backbone_needs_pretrained_weights(without_backbone):
+    with pytest.raises(ValueError, match='without its frozen .* names no pret'):
+        load_checkpoint(hsnet(), without_backbone[-1])
+
+
+def test_checkpoint_without_backbone_needs_the_same_weights(
+        without_backbone, tmp_path):
+    with pytest.raises(ValueError, match='was not that of .*backbone1.pth'):
+        load_checkpoint(hsnet(pretrained(tmp_path, 1)), without_backbone[-1])
+
+
+def test_half_a_backbone_is_refused(tmp_path):
+    backbone = pretrained(tmp_path)
+    model = hsnet(backbone)
+    state = model.state_dict()
+    for key in [k for k in state if k.startswith('backbone.layer')]:
+        del state[key]
+    torch.save(state, tmp_path / 'half.pth')
+    with pytest.raises(ValueError, match='backbone.layer1.* is missing'):
+        load_checkpoint(hsnet(backbone), str(tmp_path / 'half.pth'))
+
+
 def test_random_frozen_backbone_is_loud(log):
     hsnet().init_weights()
     assert any('MobileNetV2 backbone is RANDOM' in line for line in log)
@@ -123,24 +186,6 @@ def test_random_frozen_backbone_is_loud(log):
 def test_loaders_that_may_run_code_are_refused(path):
     with pytest.raises(ValueError, match='path or an https:// URL'):
         load_checkpoint(hsnet(), path)
-
-
-class Malicious:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, 'w')
-
-
-def test_pickle_with_code_is_refused(tmp_path):
-    path, trace = str(tmp_path / 'model.pth'), tmp_path / 'trace'
-    torch.save(dict(state_dict={}, extra=Malicious(str(trace))), path)
-    with pytest.raises(RuntimeError, match='model.pth.*not loaded'):
-        load_checkpoint(hsnet(), path)
-    assert not trace.exists()
 
 
 def test_damaged_checkpoint(tmp_path):
