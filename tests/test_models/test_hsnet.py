@@ -73,9 +73,7 @@ def test_other_kernels_learn(kernel):
 @pytest.mark.parametrize('level, stride', [('layer7.0', 32), ('layer4.0', 16),
                                            ('layer3.0', 8)])
 def test_a_single_level(level, stride):
-    model = hsnet(
-        taps=[[level]],
-        neck=dict(kernel_sizes=((3, 3, 3), ), support_strides=((2, 2, 2), )))
+    model = hsnet(taps=[[level]])
     inputs, samples = episodes(2, 1, 64, 96)
     model(inputs, samples, mode='loss')['loss_ce'].backward()
     with torch.no_grad():
@@ -209,11 +207,17 @@ def test_bad_taps(taps, message):
             torch.zeros(1, 3, 64, 64))
 
 
-def test_tap_without_a_map():
-    backbone = MODELS.build(
-        dict(type='mmpretrain.SwinTransformer', arch='tiny'))
-    with pytest.raises(ValueError, match=r"'stages.3' gives a tuple, not a map"):
-        FeatureTaps(backbone, [['stages.3']])(torch.zeros(1, 3, 224, 224))
+@pytest.mark.parametrize('backbone, tap, message', [
+    (dict(type='mmpretrain.ConvNeXt', arch='atto'), 'norm3',
+     r'shape \(1, 320, 1, 1\).*grid of positions is gone'),
+    (dict(type='mmpretrain.HRNet', arch='w18'), 'stage4.0',
+     '4 items, 4 of them tensors.*"stage4.0:0"'),
+    (dict(type='mmpretrain.SwinTransformer'), 'stages.3:1',
+     'gives 2 items, 0 of them'),
+])
+def test_tap_without_a_map(backbone, tap, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureTaps(MODELS.build(backbone), [[tap]])
 
 
 def test_tap_that_is_never_called():
@@ -242,10 +246,12 @@ def test_tap_that_is_not_there():
 
 
 def test_backbone_without_preset():
-    with pytest.raises(ValueError, match='preset.*LeNet5.*taps'):
-        hsnet(dict(type='mmpretrain.LeNet5'))
+    with pytest.raises(ValueError, match='preset of taps for AlexNet.*no maps'):
+        hsnet(dict(type='mmpretrain.AlexNet', num_classes=10))
 
 
 def test_levels_must_agree():
     with pytest.raises(ValueError, match='one item per level'):
-        hsnet(taps=[['layer6.0'], ['layer4.0']])
+        hsnet(
+            taps=[['layer6.0'], ['layer4.0']],
+            neck=dict(kernel_sizes=[[3, 3, 3]]))

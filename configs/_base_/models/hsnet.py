@@ -10,8 +10,9 @@ model = dict(
     neck=dict(
         type='HypercorrelationPyramid',
         channels=(16, 64, 128),
-        kernel_sizes=((3, 3, 3), (5, 3, 3), (5, 5, 3)),
-        support_strides=((2, 2, 2), (4, 2, 2), (4, 4, 2)),
+        # kernel_sizes and support_strides follow from the levels' strides; for
+        # 32, 16 and 8 they are the published ((3, 3, 3), (5, 3, 3), (5, 5, 3))
+        # and ((2, 2, 2), (4, 2, 2), (4, 4, 2))
         conv_cfg=dict(type='CenterPivotConv4d'),
         norm_cfg=dict(type='GN', num_groups=4),
         mask_support=True),  # False: HSNet†

@@ -1,4 +1,4 @@
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmfss.registry import MODELS
 
 from ..layers import hypercorrelation, mask_features
+from .squeeze_plan import squeeze_plan
 
 
 @MODELS.register_module()
@@ -23,10 +24,14 @@ class HypercorrelationPyramid(BaseModule):
         in_channels (Sequence[int]): Number of maps per level, deep to shallow.
         channels (Sequence[int]): Output channels of the three convolutions of a
             squeezing block. Defaults to (16, 64, 128).
-        kernel_sizes (Sequence[Sequence[int]]): Of each level's squeezing block.
-            The default is the published one, for strides 32, 16 and 8.
-        support_strides (Sequence[Sequence[int]]): Over the support plane, of
-            each level's squeezing block; the same default.
+        strides (Sequence[int]): Of the levels' maps. Defaults to (32, 16, 8).
+        kernel_sizes (Sequence[Sequence[int]], optional): Of each level's
+            squeezing block. They and the support strides follow from
+            ``strides`` by :func:`squeeze_plan`; for the default strides they
+            are the published ones. A map may be smaller than its kernel: it is
+            padded with zeros.
+        support_strides (Sequence[Sequence[int]], optional): Over the support
+            plane, of each level's squeezing block.
         conv_cfg (dict): The 4-D convolution: 'CenterPivotConv4d' (the default,
             HSNet's own), or for ablations 'FullConv4d' or 'SeparableConv4d'.
         norm_cfg (dict): Defaults to GroupNorm with 4 groups.
@@ -47,14 +52,16 @@ class HypercorrelationPyramid(BaseModule):
         self,
         in_channels: Sequence[int],
         channels: Sequence[int] = (16, 64, 128),
-        kernel_sizes: Sequence[Sequence[int]] = ((3, 3, 3), (5, 3, 3), (5, 5,
-                                                                        3)),
-        support_strides: Sequence[Sequence[int]] = ((2, 2, 2), (4, 2, 2),
-                                                    (4, 4, 2)),
+        strides: Sequence[int] = (32, 16, 8),
+        kernel_sizes: Optional[Sequence[Sequence[int]]] = None,
+        support_strides: Optional[Sequence[Sequence[int]]] = None,
         conv_cfg: dict = dict(type='CenterPivotConv4d'),
         norm_cfg: dict = dict(type='GN', num_groups=4),
         mask_support: bool = True) -> None:
         super().__init__()
+        plan = squeeze_plan(strides, len(channels))
+        kernel_sizes = kernel_sizes or plan[0]
+        support_strides = support_strides or plan[1]
         if not len(in_channels) == len(kernel_sizes) == len(support_strides):
             raise ValueError(
                 'HypercorrelationPyramid: in_channels, kernel_sizes and '

@@ -16,8 +16,9 @@ class HSNet(FewShotSegmentor):
 
     Args:
         backbone (dict): Config of any backbone of the zoo.
-        neck (dict): Config of the neck; ``in_channels``, the number of maps per
-            level, is filled in from the taps where it is not given.
+        neck (dict): Config of the neck; ``in_channels`` and ``strides``, the
+            number of maps per level and their strides, are filled in from the
+            taps where they are not given.
         decode_head (dict): Config of the decode head.
         taps (str | Sequence[Sequence[str]]): See :class:`FeatureTaps`.
         data_preprocessor (dict, optional): Config of the preprocessor.
@@ -32,7 +33,11 @@ class HSNet(FewShotSegmentor):
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(backbone, taps, data_preprocessor, init_cfg)
-        self.neck = MODELS.build({'in_channels': self.taps.num_maps, **neck})
+        self.neck = MODELS.build({
+            'in_channels': self.taps.num_maps,
+            'strides': self.taps.strides,
+            **neck
+        })
         self.decode_head = MODELS.build(decode_head)
 
     def encode_decode(self, inputs: Dict[str, Tensor],
