@@ -1,7 +1,12 @@
 """No part of a model stays random without anybody noticing."""
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.runner import load_checkpoint
+from PIL import Image
 
 from mmfss.engine.hooks import SafeCheckpointHook
 from mmfss.models.backbones.torchvision_names import torchvision_names
@@ -9,6 +14,7 @@ from mmfss.registry import MODELS
 from tests.published import build
 from tests.test_models.test_hsnet import MOBILENET, hsnet
 
+DENSENET121_WEIGHTS = 'densenet121_imagenet_torchvision.pth'
 # torchvision's index in ``features`` of VGG-16's convolutions
 VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
@@ -60,15 +66,51 @@ def test_torchvision_vgg_is_renamed_on_loading(torchvision_vgg16):
         'layer7.0.conv.2.conv.weight': 'features.17.conv.2.weight',
         'conv2.conv.weight': 'features.18.0.weight',
     }),
+    (dict(type='mmpretrain.DenseNet', arch='121'), {
+        'stem.0.weight': 'features.conv0.weight',
+        'stem.1.running_var': 'features.norm0.running_var',
+        'stages.0.block.0.norm1.weight':
+        'features.denseblock1.denselayer1.norm1.weight',
+        'stages.3.block.15.conv2.weight':
+        'features.denseblock4.denselayer16.conv2.weight',
+        'transitions.2.conv.weight': 'features.transition3.conv.weight',
+        'transitions.3.0.bias': 'features.norm5.bias',
+    }),
     (dict(type='mmpretrain.ResNet', depth=50), {
         'bn1.weight': 'bn1.weight',
         'layer1.0.downsample.0.weight': 'layer1.0.downsample.0.weight',
     }),
-], ids=['vgg11_bn', 'mobilenet_v2', 'resnet50'])
+], ids=['vgg11_bn', 'mobilenet_v2', 'densenet121', 'resnet50'])
 def test_torchvision_names(config, expected):
     names = torchvision_names(MODELS.build(config))
     assert {key: names[key] for key in expected} == expected
     assert len(set(names.values())) == len(names)
+
+
+def test_torchvision_densenet_still_classifies(voc_subset, objects30):
+    """The file's own classifier, on the features of the renamed weights."""
+    path = voc_subset.parents[1] / 'weights' / DENSENET121_WEIGHTS
+    if not path.is_file():
+        pytest.skip(f'there is no {path}')
+    model = hsnet(
+        dict(
+            type='mmpretrain.DenseNet',
+            arch='121',
+            init_cfg=dict(type='Pretrained', checkpoint=str(path))))
+    model.init_weights()
+    state = torch.load(path, weights_only=True)
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    # ImageNet's tiger cat, Pembroke and teapot
+    for name, label in (('cat', 282), ('dog', 263), ('teapot', 849)):
+        photo = sorted(Path(objects30, 'images', name).iterdir())[0]
+        image = np.array(Image.open(photo).convert('RGB').resize((224, 224)))
+        image = torch.from_numpy((image - mean) / std).float()
+        with torch.no_grad():
+            features = model.backbone(image.permute(2, 0, 1)[None])[-1]
+        scores = F.linear(
+            features.mean((2, 3)), state['classifier.weight'],
+            state['classifier.bias'])
+        assert scores.argmax() == label, name
 
 
 def test_the_zoos_own_names_load_too(tmp_path):

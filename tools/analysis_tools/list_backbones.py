@@ -160,7 +160,7 @@ REASONS = {
 }
 
 # in this order; the last is what backbones of fixed size are built for
-_IMAGES = (('any', (97, 129)), ('multiples of 32', (96, 128)),
+_IMAGES = (('any', (103, 141)), ('multiples of 32', (96, 128)),
            ('img_size', (224, 224)))
 
 
@@ -210,6 +210,7 @@ def describe(name: str) -> Dict:
     for images, size in _IMAGES:
         try:
             levels = taps(torch.rand(2, 3, *size))
+            row['images'] = images
             break
         except ValueError as error:
             row['reason'] = str(error)
@@ -217,7 +218,6 @@ def describe(name: str) -> Dict:
         return row
     row.update(
         taps='outputs' if preset_taps(backbone) is None else 'preset',
-        images=images,
         reason='',
         levels=[
             dict(

@@ -1,4 +1,5 @@
 """How an activation holds its grid of positions."""
+import itertools
 import math
 from typing import NamedTuple, Tuple
 
@@ -70,12 +71,15 @@ class TapLayout(NamedTuple):
         if self.kind == 'channels_last':
             return value.permute(0, 3, 1, 2)
         count = value.shape[1] - self.extra
-        # a last patch that is not whole is padded or left out
-        for whole in (math.ceil, math.floor):
-            grid = [whole(side / self.stride) for side in size]
-            if count == math.prod(grid):
+        # A last patch that is not whole is padded or left out; where strides
+        # multiply, by one rule in one stage and by the other in the next. The
+        # longer side never has fewer.
+        height, width = ({math.ceil(side / self.stride),
+                          math.floor(side / self.stride)} for side in size)
+        for h, w in itertools.product(height, width):
+            if h * w == count and (h - w) * (size[0] - size[1]) >= 0:
                 tokens = value[:, self.extra:].transpose(1, 2)
-                return tokens.unflatten(2, grid)
+                return tokens.unflatten(2, (h, w))
         raise ValueError(
             f'taps: {tap!r} gives {count} tokens for images of {size[0]} x '
             f'{size[1]} pixels, which fold to no grid of stride '

@@ -10,7 +10,8 @@ def torchvision_names(backbone: nn.Module) -> Dict[str, str]:
 
     Torchvision counts convolution, norm and activation as items of one
     sequence where mmpretrain's VGG and MobileNetV2 wrap them in a
-    ``ConvModule``. mmpretrain's ResNet has torchvision's names.
+    ``ConvModule``, and counts DenseNet's blocks from 1. mmpretrain's ResNet has
+    torchvision's names.
 
     Args:
         backbone (nn.Module): Any backbone of the zoo.
@@ -18,9 +19,10 @@ def torchvision_names(backbone: nn.Module) -> Dict[str, str]:
     Returns:
         dict[str, str]: The key in the backbone's state dict -> torchvision's.
     """
-    from mmpretrain.models import VGG, MobileNetV2
+    from mmpretrain.models import VGG, DenseNet, MobileNetV2
     modules = {}
-    for family, renamed in ((VGG, _vgg), (MobileNetV2, _mobilenet_v2)):
+    for family, renamed in ((VGG, _vgg), (MobileNetV2, _mobilenet_v2),
+                            (DenseNet, _densenet)):
         if isinstance(backbone, family):
             modules = renamed(backbone)
     names = {}
@@ -59,4 +61,21 @@ def _mobilenet_v2(backbone: BaseModule) -> Dict[str, str]:
             names[f'{block}.conv.{i}.bn'] = f'{theirs}.conv.{i}.1'
         names[f'{block}.conv.{last}.conv'] = f'{theirs}.conv.{last}'
         names[f'{block}.conv.{last}.bn'] = f'{theirs}.conv.{last + 1}'
+    return names
+
+
+def _densenet(backbone: BaseModule) -> Dict[str, str]:
+    last = len(backbone.stages) - 1
+    names = {
+        'stem.0': 'features.conv0',
+        'stem.1': 'features.norm0',
+        f'transitions.{last}.0': f'features.norm{last + 2}'
+    }
+    for i, stage in enumerate(backbone.stages):
+        for j, layer in enumerate(stage.block):
+            for part, _ in layer.named_children():
+                names[f'stages.{i}.block.{j}.{part}'] = (
+                    f'features.denseblock{i + 1}.denselayer{j + 1}.{part}')
+        for part in ('norm', 'conv') if i < last else ():
+            names[f'transitions.{i}.{part}'] = f'features.transition{i + 1}.{part}'
     return names
