@@ -13,7 +13,7 @@ from mmfss.models.published_names import classifier_shapes, published_names
 from tests.conftest import REPO
 from tests.published import build, deterministic
 from tests.test_golden import check_bundled_photos
-from tests.test_models.test_weights import Malicious
+from tests.test_safe_checkpoint import CreatesAFile
 
 DATA = Path(__file__).parent / 'data'
 GOLDEN = dict(vgg16='objects30_vgg16_320', resnet50='objects30_resnet50')
@@ -163,7 +163,7 @@ def test_cut_off_file(tmp_path, zipped):
 @pytest.mark.parametrize('zipped', [True, False])
 def test_file_with_code(tmp_path, zipped):
     path, trace = tmp_path / 'best_model.pt', tmp_path / 'trace'
-    torch.save({'module.x': Malicious(str(trace))}, path,
+    torch.save({'module.x': CreatesAFile(str(trace))}, path,
                _use_new_zipfile_serialization=zipped)
     assert 'could run code' in refused(tmp_path, path, '--backbone', 'resnet50')
     assert not trace.exists()
