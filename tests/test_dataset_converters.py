@@ -250,6 +250,8 @@ def test_voc_sbd_interrupted(voc, how):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # a shell's background job, and so its tests, would ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         start_new_session=True)
     while len(list(out_dir.glob('2009*.png'))) < 20:
         assert process.poll() is None

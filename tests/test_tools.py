@@ -353,7 +353,7 @@ def test_cross_validation(trained, tmp_path):
     assert 'Epoch(test)' in first and 'Epoch(test)' not in again
     rows = [line.split(' | ') for line in table.splitlines()[2:]]
     assert [row[3] for row in rows] == [
-        'ours (hsnet (modified))', 'published', 'difference'] * 2
+        'ours (objects30 (modified))', 'published', 'difference'] * 2
     assert '64.3' in rows[1][4] and '69.5' in rows[4][8]
     report = json.loads(
         (tmp_path / 'cv' / 'config_5shot' / 'fold2.json').read_text())

@@ -14,7 +14,6 @@ import glob
 import json
 import os
 import os.path as osp
-import re
 import subprocess
 import sys
 
@@ -41,12 +40,11 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', default=[], help='as of test.py, every fold')
     args = parser.parse_args()
     name = osp.splitext(osp.basename(args.config))[0]
-    parts = re.fullmatch(r'(.+)_([^_]+?)(_fold\{\})?', name)
-    if not parts:
+    args.folds = range(4) if name.endswith('_fold{}') else ['']
+    args.model, _, args.benchmark = name.removesuffix('_fold{}').rpartition('_')
+    if not args.model or '{}' in args.model + args.benchmark:
         parser.error('config: expected <model>_<benchmark>_fold{}.py, or without '
                      f'_fold{{}} where there are no folds, not {args.config}')
-    args.model, args.benchmark = parts[1], parts[2]
-    args.folds = range(4) if parts[3] else ['']
     return args
 
 
