@@ -124,6 +124,66 @@ def test_boundary_counts_as_background():
             inputs, with_boundary, mode='loss')['loss_ce'])
 
 
+def gradients(model, inputs, samples):
+    model.zero_grad()
+    model(inputs, samples, mode='loss')['loss_ce'].backward()
+    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize('kernel', ['CenterPivotConv4d', 'FullConv4d'])
+def test_checkpointing_saves_activations_not_accuracy(kernel):
+    model = hsnet(neck=dict(conv_cfg=dict(type=kernel))).train()
+    inputs, samples = episodes(2, 1, 64, 96)
+    saved, results = [], []
+    for model.neck.with_cp in (False, True):
+        kept = []
+
+        def keep(tensor, kept=kept):
+            kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            model(inputs, samples, mode='loss')
+        saved.append(sum(kept))
+        results.append(gradients(model, inputs, samples))
+    assert saved[1] < saved[0] / 2
+    for name, gradient in results[0].items():
+        assert torch.equal(gradient, results[1][name]), name
+
+
+def test_a_support_set_is_encoded_once():
+    model = hsnet().eval()
+    inputs, samples = episodes(1, 3, 64, 96)
+    passes = []
+    model.backbone.register_forward_hook(
+        lambda module, args, output: passes.append(len(args[0])))
+    masks = samples[0].support_masks == 1
+    with torch.no_grad():
+        expected = model(inputs, samples, mode='tensor')
+        passes.clear()
+        support = model.encode_support(inputs['support'][0], masks)
+        assert sum(passes) == 3
+        logits = model.segment(inputs['query'], support)
+        assert sum(passes) == 4
+        torch.testing.assert_close(logits, expected)
+        model.segment(torch.randn(1, 3, 65, 64), support)
+        assert sum(passes) == 5
+
+
+def test_bfloat16_on_cpu():
+    torch.manual_seed(0)
+    model = hsnet().eval()
+    inputs, samples = episodes(1, 2, 128, 96)
+    with torch.no_grad():
+        expected, = model(inputs, copy.deepcopy(samples), mode='predict')
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            loss = model(inputs, samples, mode='loss')['loss_ce']
+            result, = model(inputs, samples, mode='predict')
+    assert loss.dtype == result.seg_logits.data.dtype == torch.float32
+    error = (result.seg_logits.data - expected.seg_logits.data).abs().max()
+    assert error < 0.05 * expected.seg_logits.data.abs().max()
+
+
 def test_frozen_backbone():
     model = hsnet(dict(type='mmpretrain.ResNet', depth=50))
     before = copy.deepcopy(model.backbone.state_dict())

@@ -10,10 +10,16 @@ from mmfss.models.layers import (
     CenterPivotConv4d,
     FullConv4d,
     SeparableConv4d,
+    channels_last,
+    group_norm,
     hypercorrelation,
     kshot_vote,
     mask_features,
+    unit_features,
 )
+from mmfss.models.layers.center_pivot_conv4d import _PART
+
+KERNELS = [CenterPivotConv4d, FullConv4d, SeparableConv4d]
 
 
 @pytest.mark.parametrize('kernel, stride', [(3, 1), (3, 2), (5, 4), (1, 3)])
@@ -90,8 +96,69 @@ def test_full_kernel_starts_as_pytorchs_convolutions():
         assert bound * 0.9 < values.abs().max() <= bound
 
 
-@pytest.mark.parametrize('kernel',
-                         [CenterPivotConv4d, FullConv4d, SeparableConv4d])
+@pytest.mark.parametrize('channels', [4, 16])
+@pytest.mark.parametrize('kernel', KERNELS)
+def test_any_memory_layout(kernel, channels):
+    conv = kernel(channels, 8, 3, 2)
+    x = torch.randn(2, channels, 4, 5, 6, 3)
+    y = conv(x)
+    torch.testing.assert_close(conv(channels_last(x)), y)
+    torch.testing.assert_close(conv(x.mT.contiguous().mT), y)
+
+
+@pytest.mark.parametrize('learn', [False, True])
+@pytest.mark.parametrize('kernel', KERNELS)
+def test_hypercorrelation_need_not_exist_as_a_whole(kernel, learn, monkeypatch):
+    """Neither for the result nor for the gradients."""
+    monkeypatch.setitem(_PART, 'cpu', 4 * 3 * 7 * 5 * 6 * 2)  # two rows
+    torch.manual_seed(0)
+    conv = kernel(3, 8, 3, 2)
+    maps = [torch.randn(n, 6, *size, requires_grad=learn)
+            for n, size in ((2, (5, 7)), (6, (5, 6))) for _ in range(3)]
+    query, support = unit_features(maps[:3]), unit_features(maps[3:])
+    results = []
+    for y in (conv(hypercorrelation(query, support)),
+              conv.correlate(query, support)):
+        loss = (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
+        inputs = [*conv.parameters(), *(maps if learn else [])]
+        results.append((y, torch.autograd.grad(loss, inputs, retain_graph=True)))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_group_norm_keeps_its_digits():
+    """PyTorch's own would be off by more than 1e-4 here."""
+    torch.manual_seed(0)
+    norm = torch.nn.GroupNorm(4, 16)
+    torch.nn.init.normal_(norm.weight)
+    image = (1 + torch.rand(2, 40, 8000, 16)).movedim(-1, 1)
+    weights = torch.randn(image.shape)
+    results = []
+    for kind, apply in ((torch.float32, lambda x: group_norm(norm, x)),
+                        (torch.float64, lambda x: norm.double()(x.contiguous()))):
+        x = image.to(kind, copy=True).requires_grad_()
+        y = apply(x)
+        loss = (y * weights).mean()
+        results.append((y, *torch.autograd.grad(loss, (x, *norm.parameters()))))
+    tolerances = (1e-5, 2e-4, 2e-4, 2e-4)  # the gradients' sums are PyTorch's
+    for ours, exact, tolerance in zip(*results, tolerances):
+        assert (ours - exact).abs().max() <= tolerance * exact.abs().max()
+
+
+def test_unit_features_do_not_overflow():
+    """In float16 the squares of these would."""
+    features = 1000 * torch.rand(1, 512, 4, 4)
+    expected, = unit_features([features])
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        units, = unit_features([features.half()])
+        c = hypercorrelation([units], [units])
+    assert units.dtype == c.dtype == torch.bfloat16
+    torch.testing.assert_close(units.float(), expected, rtol=1e-2, atol=1e-2)
+    diagonal = c[0, 0].flatten(0, 1).flatten(1).diagonal()
+    torch.testing.assert_close(
+        diagonal.float(), torch.ones(16), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize('kernel', KERNELS)
 def test_even_kernels_are_refused(kernel):
     with pytest.raises(ValueError, match='odd'):
         kernel(1, 1, 4)
@@ -99,7 +166,8 @@ def test_even_kernels_are_refused(kernel):
 
 def test_hypercorrelation_is_a_clamped_cosine():
     query, support = torch.randn(2, 7, 3, 4), torch.randn(6, 7, 2, 5)
-    c = hypercorrelation([query, -query], [support, support])
+    c = hypercorrelation(
+        unit_features([query, -query]), unit_features([support, support]))
     assert c.shape == (6, 2, 3, 4, 2, 5)
     for n in (0, 4):  # the second episode's supports are 3, 4, 5
         expected = F.cosine_similarity(
@@ -112,7 +180,8 @@ def test_hypercorrelation_is_a_clamped_cosine():
 
 def test_hypercorrelation_of_masked_out_features_is_zero():
     support = mask_features([torch.randn(1, 7, 4, 4)], torch.zeros(1, 30, 30))
-    c = hypercorrelation([torch.randn(1, 7, 4, 4)], support)
+    c = hypercorrelation(
+        unit_features([torch.randn(1, 7, 4, 4)]), unit_features(support))
     assert c.abs().max() == 0
 
 

@@ -52,12 +52,16 @@ class HSNetHead(BaseModule):
         """Compare logits with the query's mask.
 
         Args:
-            logits (Tensor): ``(N, 2, h, w)``, resized to the mask bilinearly.
+            logits (Tensor): ``(N, 2, h, w)``, resized to the mask bilinearly, in
+                float32 also under autocast.
             foreground (Tensor): bool, ``(N, H, W)``.
 
         Returns:
             dict[str, Tensor]: ``loss_ce``, a scalar.
         """
         logits = F.interpolate(
-            logits, foreground.shape[-2:], mode='bilinear', align_corners=True)
+            logits.float(),
+            foreground.shape[-2:],
+            mode='bilinear',
+            align_corners=True)
         return dict(loss_ce=self.loss_decode(logits, foreground.long()))

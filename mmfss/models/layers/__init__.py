@@ -1,10 +1,14 @@
 from .center_pivot_conv4d import CenterPivotConv4d
-from .correlation import hypercorrelation, mask_features
+from .conv4d import Conv4d
+from .correlation import hypercorrelation, mask_features, unit_features
 from .full_conv4d import FullConv4d
+from .group_norm import group_norm
+from .layout import channels_last, merged
 from .separable_conv4d import SeparableConv4d
 from .vote import kshot_vote
 
 __all__ = [
-    'CenterPivotConv4d', 'FullConv4d', 'SeparableConv4d', 'hypercorrelation',
-    'mask_features', 'kshot_vote'
+    'CenterPivotConv4d', 'Conv4d', 'FullConv4d', 'SeparableConv4d',
+    'channels_last', 'group_norm', 'hypercorrelation', 'kshot_vote',
+    'mask_features', 'merged', 'unit_features'
 ]

@@ -1,8 +1,18 @@
+from typing import Sequence
+
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmfss.registry import MODELS
 
 from .conv4d import Conv4d, conv_query_plane, conv_support_plane
+from .correlation import hypercorrelation
+from .layout import channels_last
+
+# Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds,
+# or enough to keep a GPU busy.
+_PART = dict(cpu=20 * 2**20, cuda=256 * 2**20)
 
 
 @MODELS.register_module()
@@ -30,8 +40,54 @@ class CenterPivotConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         s = self.support_stride
-        over_query = conv_query_plane(
-            x[..., ::s, ::s], self.query_conv.weight, self.query_conv.bias)
-        over_support = conv_support_plane(
-            x, self.support_conv.weight, self.support_conv.bias, stride=s)
-        return over_query + over_support
+        return self._over_support(x).add_(self._over_query(x[..., ::s, ::s]))
+
+    def correlate(self, query: Sequence[Tensor],
+                  support: Sequence[Tensor]) -> Tensor:
+        """Convolve the hypercorrelation of query and support maps.
+
+        It never exists as a whole: the query plane's convolution needs it at
+        the kept support positions only, and the support plane's needs one query
+        position at a time. In training, the parts are computed again for the
+        gradient rather than kept.
+
+        Args: as of :meth:`Conv4d.correlate`.
+        """
+        s = self.support_stride
+        over_query = self._over_query(
+            hypercorrelation(query, [x[..., ::s, ::s] for x in support]))
+        _, _, rows, columns = query[0].shape
+        row = self.in_channels * columns * support[0][0, 0].numel()
+        size = _PART.get(query[0].device.type, _PART['cuda'])
+        step = max(1, size // (row * query[0].element_size()))
+        shots = len(support[0]) // len(query[0])
+        parts = []
+        for n in range(len(support[0])):
+            supports = [x[n:n + 1] for x in support]
+            for i in range(0, rows, step):
+                queries = [x[n // shots, None, :, i:i + step] for x in query]
+                part = (
+                    checkpoint(
+                        self._correlate_over_support,
+                        queries,
+                        supports,
+                        use_reentrant=False,
+                        preserve_rng_state=False) if torch.is_grad_enabled()
+                    else self._correlate_over_support(queries, supports))
+                parts.append(part[0])
+        over_support = torch.cat([x.movedim(0, -1) for x in parts])
+        over_support = over_support.unflatten(0, (-1, rows)).movedim(-1, 1)
+        return over_support.add_(over_query)
+
+    def _correlate_over_support(self, query: Sequence[Tensor],
+                                support: Sequence[Tensor]) -> Tensor:
+        return self._over_support(hypercorrelation(query, support))
+
+    def _over_query(self, x: Tensor) -> Tensor:
+        conv = self.query_conv
+        return conv_query_plane(channels_last(x), conv.weight, conv.bias)
+
+    def _over_support(self, x: Tensor) -> Tensor:
+        conv = self.support_conv
+        return conv_support_plane(
+            x, conv.weight, conv.bias, stride=self.support_stride)

@@ -1,14 +1,25 @@
 """What the 4-D convolutions share."""
-from typing import Optional
+from typing import Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .correlation import hypercorrelation
+from .layout import channels_last, merged
+
+# oneDNN's 3-D kernels are slow where the input has fewer channels
+_FEW_CHANNELS = 16
 
 
 class Conv4d(nn.Module):
     """Base of the 4-D convolutions: over a query plane and a support plane.
 
     Padding keeps the planes' size; the stride shrinks the support plane only.
+
+    Tensors are ``(B, C, Hq, Wq, Hs, Ws)`` with the channels last in memory, see
+    :func:`channels_last`: both planes' convolutions then read them as they lie,
+    with the libraries' fastest kernels. Other layouts work, slower.
 
     Args:
         in_channels (int): Channels of the input.
@@ -45,14 +56,25 @@ class Conv4d(nn.Module):
         """
         raise NotImplementedError
 
+    def correlate(self, query: Sequence[Tensor],
+                  support: Sequence[Tensor]) -> Tensor:
+        """Convolve the hypercorrelation of query and support maps.
+
+        Args: as of :func:`hypercorrelation`.
+
+        Returns:
+            Tensor: As of :meth:`forward`, for each support.
+        """
+        return self(hypercorrelation(query, support))
+
     def extra_repr(self) -> str:
         return (f'{self.in_channels}, {self.out_channels}, '
                 f'kernel_size={self.kernel_size}, '
                 f'support_stride={self.support_stride}')
 
 
-# The plane convolutions run as 3-D ones on the tensor as it lies in memory,
-# with a kernel of size 1 along the flattened other plane: nothing is permuted.
+# The plane convolutions run as 3-D ones, with a kernel of size 1 along the other
+# plane, merged: nothing is permuted.
 
 
 def conv_query_plane(x: Tensor,
@@ -61,7 +83,7 @@ def conv_query_plane(x: Tensor,
     """2-D convolution over the query plane, at every support position.
 
     Args:
-        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``.
+        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``, channels last in memory.
         weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
         bias (Tensor, optional): ``(C_out, )``.
 
@@ -69,7 +91,12 @@ def conv_query_plane(x: Tensor,
         Tensor: ``(B, C_out, Hq, Wq, Hs, Ws)``.
     """
     p = weight.shape[-1] // 2
-    y = F.conv3d(x.flatten(4), weight[..., None], bias, padding=(p, p, 0))
+    if x.shape[1] < _FEW_CHANNELS:  # 2-D, the support positions as the batch
+        images = x.permute(0, 4, 5, 2, 3, 1).flatten(0, 2).movedim(-1, 1)
+        y = F.conv2d(images, weight, bias, padding=p).movedim(1, -1)
+        y = y.unflatten(0, (x.shape[0], *x.shape[4:]))
+        return channels_last(y.permute(0, 5, 3, 4, 1, 2))
+    y = F.conv3d(merged(x, 3, 4), weight[..., None], bias, padding=(p, p, 0))
     return y.unflatten(4, x.shape[4:])
 
 
@@ -80,7 +107,7 @@ def conv_support_plane(x: Tensor,
     """2-D convolution over the support plane, at every query position.
 
     Args:
-        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``.
+        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``, channels last in memory.
         weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
         bias (Tensor, optional): ``(C_out, )``.
         stride (int): Of the convolution. Defaults to 1.
@@ -88,11 +115,38 @@ def conv_support_plane(x: Tensor,
     Returns:
         Tensor: ``(B, C_out, Hq, Wq, ceil(Hs / stride), ceil(Ws / stride))``.
     """
+    if x.shape[4:].numel() <= weight.shape[2:].numel():
+        return _product_with_support_plane(x, weight, bias, stride)
     p = weight.shape[-1] // 2
     y = F.conv3d(
-        x.flatten(2, 3),
+        merged(x, 1, 2),
         weight[:, :, None],
         bias,
         stride=(1, stride, stride),
         padding=(0, p, p))
     return y.unflatten(2, x.shape[2:4])
+
+
+def _product_with_support_plane(x: Tensor, weight: Tensor,
+                                bias: Optional[Tensor], stride: int) -> Tensor:
+    """The same as one matrix product, for planes no larger than the kernel.
+
+    There most of a convolution's multiplications are with its padding.
+    """
+    c_out, c_in, k, _ = weight.shape
+    positions = x.shape[4:]
+    # the matrix: what the convolution makes of a 1 at each support position
+    ones = torch.eye(
+        positions.numel(), dtype=weight.dtype, device=weight.device)
+    matrix = F.conv2d(
+        ones.view(-1, 1, *positions),
+        weight.view(-1, 1, k, k),
+        stride=stride,
+        padding=k // 2)
+    out = matrix.shape[2:]
+    # (positions, c_out, c_in, *out) -> ((*out, c_out), (positions, c_in))
+    matrix = matrix.unflatten(1, (c_out, c_in)).flatten(3).permute(3, 1, 0, 2)
+    y = F.linear(
+        x.movedim(1, -1).flatten(3), matrix.flatten(2).flatten(0, 1),
+        None if bias is None else bias.repeat(out.numel()))
+    return y.unflatten(3, (*out, c_out)).movedim(-1, 1)

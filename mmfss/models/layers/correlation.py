@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layout import channels_last
+
 
 def mask_features(features: Sequence[Tensor], masks: Tensor) -> List[Tensor]:
     """Zero the background of support features (HSNet, section 4.1).
@@ -24,32 +26,57 @@ def mask_features(features: Sequence[Tensor], masks: Tensor) -> List[Tensor]:
     return [feature * masks for feature in features]
 
 
-def hypercorrelation(query: Sequence[Tensor],
-                     support: Sequence[Tensor],
-                     eps: float = 1e-5) -> Tensor:
-    """Correlate every query position with every support position.
+def unit_features(features: Sequence[Tensor], eps: float = 1e-5) -> List[Tensor]:
+    """Divide the feature vector of each position by its length.
 
-    ``relu((q / (|q| + eps)) . (s / (|s| + eps)))`` per pair of maps (HSNet,
-    section 4.1), the maps stacked as channels.
+    In float32 also under autocast, because the squares of a backbone's features
+    exceed what float16 holds; the quotients, at most 1, get autocast's type.
 
     Args:
-        query (Sequence[Tensor]): L maps of one level, each ``(B, C, Hq, Wq)``.
-        support (Sequence[Tensor]): The same L maps of the supports, each
-            ``(B * K, C, Hs, Ws)``, the K supports of an episode together.
-        eps (float): Added to the norms. Defaults to 1e-5.
+        features (Sequence[Tensor]): Maps, each ``(N, C, h, w)``.
+        eps (float): Added to the lengths. Defaults to 1e-5.
 
     Returns:
-        Tensor: ``(B * K, L, Hq, Wq, Hs, Ws)``, from 0 to 1.
+        list[Tensor]: Each ``(N, C, h, w)``, channels last in memory.
+    """
+    device = features[0].device.type
+    dtype = torch.float32
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    units = []
+    for x in features:
+        x = channels_last(x.float())
+        units.append((x / (x.norm(dim=1, keepdim=True) + eps)).to(dtype))
+    return units
+
+
+def hypercorrelation(query: Sequence[Tensor],
+                     support: Sequence[Tensor]) -> Tensor:
+    """Correlate every query position with every support position.
+
+    The cosine similarity, clamped at 0, per pair of maps (HSNet, section 4.1);
+    the maps are stacked as channels.
+
+    Args:
+        query (Sequence[Tensor]): L maps of one level, each ``(B, C, Hq, Wq)``,
+            of unit vectors (:func:`unit_features`).
+        support (Sequence[Tensor]): The same L maps of the supports, each
+            ``(B * K, C, Hs, Ws)``, the K supports of an episode together.
+
+    Returns:
+        Tensor: ``(B * K, L, Hq, Wq, Hs, Ws)``, from 0 to 1, channels last in
+        memory.
     """
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
-    correlations = []
-    for q, s in zip(query, support):
-        q = _normalized(q.flatten(2), eps)
-        s = _normalized(s.flatten(2), eps).unflatten(0, (len(q), -1))
-        correlations.append(q.transpose(1, 2)[:, None] @ s)  # (B, K, Nq, Ns)
-    stacked = torch.stack(correlations, dim=2).clamp_(min=0)
-    return stacked.view(-1, len(correlations), *grids)
+    shots = len(support[0]) // len(query[0])
+    correlations = torch.stack([
+        F.linear(_vectors(q[n // shots]), _vectors(s[n]))
+        for n in range(len(support[0])) for q, s in zip(query, support)
+    ])
+    return channels_last(
+        correlations.view(-1, len(query), *grids)).relu_()
 
 
-def _normalized(x: Tensor, eps: float) -> Tensor:
-    return x / (x.norm(dim=1, keepdim=True) + eps)
+def _vectors(feature: Tensor) -> Tensor:
+    """``(C, h, w)`` to ``(h * w, C)``."""
+    return feature.movedim(0, -1).flatten(0, 1)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from mmfss.registry import MODELS
 
 from .conv4d import Conv4d
+from .layout import channels_last
 
 
 @MODELS.register_module()
@@ -45,4 +46,4 @@ class FullConv4d(Conv4d):
                 self.bias if a == p else None,
                 stride=(1, s, s),
                 padding=p) for a in range(self.kernel_size))
-        return y.unflatten(0, (batch, rows)).transpose(1, 2)
+        return channels_last(y.unflatten(0, (batch, rows)).transpose(1, 2))

@@ -1,13 +1,23 @@
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmfss.registry import MODELS
 
-from ..layers import hypercorrelation, mask_features
+from ..layers import (
+    Conv4d,
+    channels_last,
+    group_norm,
+    hypercorrelation,
+    mask_features,
+    merged,
+    unit_features,
+)
 from .squeeze_plan import squeeze_plan
 
 
@@ -37,6 +47,9 @@ class HypercorrelationPyramid(BaseModule):
         norm_cfg (dict): Defaults to GroupNorm with 4 groups.
         mask_support (bool): Zero the supports' background before correlating.
             Defaults to True; False is the ablation HSNet† (a model of its own).
+        with_cp (bool): In training, keep only the blocks' inputs and compute
+            the rest again for the gradient: less memory, more time. Defaults to
+            False.
 
     Example:
         >>> import torch
@@ -57,7 +70,8 @@ class HypercorrelationPyramid(BaseModule):
         support_strides: Optional[Sequence[Sequence[int]]] = None,
         conv_cfg: dict = dict(type='CenterPivotConv4d'),
         norm_cfg: dict = dict(type='GN', num_groups=4),
-        mask_support: bool = True) -> None:
+        mask_support: bool = True,
+        with_cp: bool = False) -> None:
         super().__init__()
         plan = squeeze_plan(strides, len(channels))
         kernel_sizes = kernel_sizes or plan[0]
@@ -69,13 +83,14 @@ class HypercorrelationPyramid(BaseModule):
                 f'{len(in_channels)}, {len(kernel_sizes)} and '
                 f'{len(support_strides)}.')
         self.mask_support = mask_support
+        self.with_cp = with_cp
         self.out_channels = channels[-1]
         self.squeeze = nn.ModuleList(
-            _block((maps, *channels), kernels, strides, conv_cfg, norm_cfg)
+            _Block((maps, *channels), kernels, strides, conv_cfg, norm_cfg)
             for maps, kernels, strides in zip(in_channels, kernel_sizes,
                                               support_strides))
         self.mix = nn.ModuleList(
-            _block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), conv_cfg,
+            _Block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), conv_cfg,
                    norm_cfg) for _ in in_channels[1:])
 
     def forward(self, query: Sequence[Sequence[Tensor]],
@@ -94,72 +109,118 @@ class HypercorrelationPyramid(BaseModule):
             Tensor: The context, ``(B * K, channels[-1], Hq, Wq)`` at the
             shallowest level's query size.
         """
-        return self.encode(self.correlate(query, support, support_masks))
+        return self.encode(query, self.encode_support(support, support_masks))
+
+    def encode_support(self, support: Sequence[Sequence[Tensor]],
+                       support_masks: Tensor) -> List[List[Tensor]]:
+        """The part of :meth:`forward` that no query changes.
+
+        Args: as of :meth:`forward`.
+
+        Returns:
+            list[list[Tensor]]: Per level the masked unit vectors of each map,
+            ``(B * K, C, Hs, Ws)``.
+        """
+        if self.mask_support:
+            support = [mask_features(maps, support_masks) for maps in support]
+        return [unit_features(maps) for maps in support]
+
+    def encode(self, query: Sequence[Sequence[Tensor]],
+               support: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The part of :meth:`forward` behind :meth:`encode_support`.
+
+        Args:
+            query (Sequence[Sequence[Tensor]]): As of :meth:`forward`.
+            support (Sequence[Sequence[Tensor]]): Of :meth:`encode_support`.
+
+        Returns:
+            Tensor: As of :meth:`forward`.
+        """
+        query = [unit_features(maps) for maps in query]
+        squeezed = [
+            self._run(block.correlate, *maps)
+            for block, *maps in zip(self.squeeze, query, support)
+        ]
+        mixed = squeezed[0]
+        for mix, shallower in zip(self.mix, squeezed[1:]):
+            mixed = _resize_query(mixed, shallower.shape[2:4])
+            mixed, shallower = _same_support(mixed, shallower)
+            mixed = self._run(mix, mixed + shallower)
+        # the same as over the last two dimensions, but in the memory's order
+        return mixed.movedim(1, -1).mean(dim=(3, 4)).movedim(-1, 1)
 
     def correlate(self, query: Sequence[Sequence[Tensor]],
                   support: Sequence[Sequence[Tensor]],
                   support_masks: Tensor) -> List[Tensor]:
-        """The hypercorrelation of each level.
+        """The hypercorrelations, for a look at them.
+
+        :meth:`forward` need not hold them as a whole.
 
         Args: as of :meth:`forward`.
 
         Returns:
             list[Tensor]: Per level ``(B * K, L, Hq, Wq, Hs, Ws)``.
         """
-        if self.mask_support:
-            support = [mask_features(maps, support_masks) for maps in support]
-        return [hypercorrelation(q, s) for q, s in zip(query, support)]
-
-    def encode(self, correlations: Sequence[Tensor]) -> Tensor:
-        """The pyramid of 4-D convolutions.
-
-        Args:
-            correlations (Sequence[Tensor]): Of :meth:`correlate`.
-
-        Returns:
-            Tensor: As of :meth:`forward`.
-        """
-        squeezed = [block(c) for block, c in zip(self.squeeze, correlations)]
-        mixed = squeezed[0]
-        for mix, shallower in zip(self.mix, squeezed[1:]):
-            mixed = _resize_query(mixed, shallower.shape[2:4])
-            mixed, shallower = _same_support(mixed, shallower)
-            mixed = mix(mixed + shallower)
-        return mixed.mean(dim=(-2, -1))
-
-
-def _block(channels: Sequence[int], kernel_sizes: Sequence[int],
-           support_strides: Sequence[int], conv_cfg: dict,
-           norm_cfg: dict) -> nn.Sequential:
-    """[4-D convolution, norm, ReLU] for each step of the channels."""
-    layers = []
-    for i, (kernel, stride) in enumerate(zip(kernel_sizes, support_strides)):
-        layers += [
-            MODELS.build(
-                dict(
-                    conv_cfg,
-                    in_channels=channels[i],
-                    out_channels=channels[i + 1],
-                    kernel_size=kernel,
-                    support_stride=stride)),
-            build_norm_layer(norm_cfg, channels[i + 1])[1],
-            nn.ReLU(inplace=True)
+        return [
+            hypercorrelation(unit_features(q), s) for q, s in zip(
+                query, self.encode_support(support, support_masks))
         ]
-    return nn.Sequential(*layers)
+
+    def _run(self, block: Callable[..., Tensor], *inputs) -> Tensor:
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return block(*inputs)
+        return checkpoint(
+            block, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
+class _Block(nn.Sequential):
+    """[4-D convolution, norm, ReLU] for each step of the channels."""
+
+    def __init__(self, channels: Sequence[int], kernel_sizes: Sequence[int],
+                 support_strides: Sequence[int], conv_cfg: dict,
+                 norm_cfg: dict) -> None:
+        layers = []
+        for i, (kernel, stride) in enumerate(zip(kernel_sizes, support_strides)):
+            layers += [
+                MODELS.build(
+                    dict(
+                        conv_cfg,
+                        in_channels=channels[i],
+                        out_channels=channels[i + 1],
+                        kernel_size=kernel,
+                        support_stride=stride)),
+                build_norm_layer(norm_cfg, channels[i + 1])[1],
+                nn.ReLU(inplace=True)
+            ]
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._after_first(self[0](x))
+
+    def correlate(self, query: Sequence[Tensor],
+                  support: Sequence[Tensor]) -> Tensor:
+        """Apply to the hypercorrelation of query and support maps."""
+        return self._after_first(self[0].correlate(query, support))
+
+    def _after_first(self, x: Tensor) -> Tensor:
+        for layer in list(self)[1:]:
+            if isinstance(layer, Conv4d):
+                x = layer(x)
+                continue
+            image = merged(x, 2, 4)  # norms know no six dimensions
+            image = (
+                group_norm(layer, image)
+                if isinstance(layer, nn.GroupNorm) else layer(image))
+            x = image.unflatten(3, x.shape[3:])
+        return x
 
 
 def _resize_query(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Enlarge the query plane bilinearly, corners aligned.
-
-    Trilinear with the flattened support plane as third axis: that axis keeps
-    its size, so it is copied exactly.
-    """
-    support = x.shape[4:]
+    """Enlarge the query plane bilinearly, corners aligned."""
+    support_and_channels = (*x.shape[4:], x.shape[1])
     x = F.interpolate(
-        x.flatten(4), (*size, support.numel()),
-        mode='trilinear',
-        align_corners=True)
-    return x.unflatten(4, support)
+        merged(x, 3, 5), tuple(size), mode='bilinear', align_corners=True)
+    return x.movedim(1, -1).unflatten(3, support_and_channels).movedim(-1, 1)
 
 
 def _same_support(*tensors: Tensor) -> List[Tensor]:
@@ -170,6 +231,7 @@ def _same_support(*tensors: Tensor) -> List[Tensor]:
     """
     smallest = tuple(min(sizes) for sizes in zip(*(t.shape[4:] for t in tensors)))
     return [
-        t if t.shape[4:] == smallest else F.adaptive_avg_pool2d(
-            t.flatten(0, 3), smallest).unflatten(0, t.shape[:4]) for t in tensors
+        t if t.shape[4:] == smallest else channels_last(
+            F.adaptive_avg_pool2d(t.flatten(0, 3), smallest).unflatten(
+                0, t.shape[:4])) for t in tensors
     ]

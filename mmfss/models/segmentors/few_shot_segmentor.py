@@ -1,5 +1,5 @@
 from abc import abstractmethod
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,8 @@ class FewShotSegmentor(BaseSegmentor):
     """Base of the few-shot segmentors: an episode in, a mask out.
 
     It holds a frozen backbone with its feature taps, and merges K supports by
-    the published vote. A method implements :meth:`encode_decode`.
+    the published vote. A method implements :meth:`encode_support` and
+    :meth:`segment`.
 
     Inputs of every mode are those of :class:`FewShotDataPreProcessor`:
     ``dict(query=(B, 3, H, W), support=(B, K, 3, H, W))`` and a list of B
@@ -91,23 +92,45 @@ class FewShotSegmentor(BaseSegmentor):
         return self.taps(images)
 
     @abstractmethod
-    def encode_decode(self, inputs: Dict[str, Tensor],
-                      support_masks: Tensor) -> Tensor:
+    def encode_support(self, images: Tensor, masks: Tensor) -> Any:
+        """Encode supports, once for any number of queries.
+
+        Args:
+            images (Tensor): Normalised images, ``(B * K, 3, H, W)``, the K
+                supports of an episode together.
+            masks (Tensor): bool, ``(B * K, H, W)``.
+
+        Returns:
+            Any: What :meth:`segment` wants.
+        """
+
+    @abstractmethod
+    def segment(self, query: Tensor, support: Any) -> Tensor:
         """Segment each query once per support.
 
         Args:
-            inputs (dict): ``query`` and ``support``, see the class.
-            support_masks (Tensor): bool, ``(B, K, H, W)``.
+            query (Tensor): Normalised images, ``(B, 3, H, W)``.
+            support (Any): Of :meth:`encode_support`.
 
         Returns:
             Tensor: Logits of background and foreground, ``(B, K, 2, h, w)``.
         """
 
+    def encode_decode(self, inputs: Dict[str, Tensor],
+                      data_samples: List[FewShotDataSample]) -> Tensor:
+        """Segment each query once per support of its episode.
+
+        Returns:
+            Tensor: As of :meth:`segment`.
+        """
+        masks = torch.cat([s.support_masks for s in data_samples]) == 1
+        support = self.encode_support(inputs['support'].flatten(0, 1), masks)
+        return self.segment(inputs['query'], support)
+
     def _forward(self, inputs: Dict[str, Tensor],
                  data_samples: List[FewShotDataSample]) -> Tensor:
         """``mode='tensor'``: the logits, ``(B, K, 2, h, w)``."""
-        masks = torch.stack([s.support_masks for s in data_samples])
-        return self.encode_decode(inputs, masks == 1)
+        return self.encode_decode(inputs, data_samples)
 
     def loss(self, inputs: Dict[str, Tensor],
              data_samples: List[FewShotDataSample]) -> Dict[str, Tensor]:
@@ -116,7 +139,7 @@ class FewShotSegmentor(BaseSegmentor):
         Returns:
             dict[str, Tensor]: The decode head's losses.
         """
-        logits = self._forward(inputs, data_samples)
+        logits = self.encode_decode(inputs, data_samples)
         labels = torch.stack([s.gt_sem_seg.data[0] for s in data_samples])
         foreground = (labels == 1).repeat_interleave(logits.shape[1], dim=0)
         return self.decode_head.loss(logits.flatten(0, 1), foreground)
@@ -140,14 +163,14 @@ class FewShotSegmentor(BaseSegmentor):
         """
         for b, sample in enumerate(data_samples):
             episode = {key: images[b:b + 1] for key, images in inputs.items()}
-            logits, = self._forward(episode, [sample])
+            logits, = self.encode_decode(episode, [sample])
             if 'gt_sem_seg' in sample:
                 size = sample.gt_sem_seg.shape
             else:
                 size = sample.get('ori_shape', inputs['query'].shape[-2:])
             logits = F.interpolate(
-                logits, size, mode='bilinear', align_corners=True)
-            mask = kshot_vote(logits.argmax(dim=1)[None])
+                logits.float(), size, mode='bilinear', align_corners=True)
+            mask = kshot_vote((logits[:, 1] > logits[:, 0])[None])
             sample.pred_sem_seg = PixelData(data=mask)
             sample.seg_logits = PixelData(data=logits.mean(dim=0))
         return data_samples

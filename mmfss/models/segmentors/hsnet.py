@@ -1,4 +1,4 @@
-from typing import Dict, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 from torch import Tensor
 
@@ -40,12 +40,12 @@ class HSNet(FewShotSegmentor):
         })
         self.decode_head = MODELS.build(decode_head)
 
-    def encode_decode(self, inputs: Dict[str, Tensor],
-                      support_masks: Tensor) -> Tensor:
+    def encode_support(self, images: Tensor,
+                       masks: Tensor) -> List[List[Tensor]]:
+        """The supports' masked unit features; see the base class."""
+        return self.neck.encode_support(self.extract_feat(images), masks)
+
+    def segment(self, query: Tensor, support: List[List[Tensor]]) -> Tensor:
         """Segment each query once per support; see the base class."""
-        shots = support_masks.shape[:2]
-        context = self.neck(
-            self.extract_feat(inputs['query']),
-            self.extract_feat(inputs['support'].flatten(0, 1)),
-            support_masks.flatten(0, 1))
-        return self.decode_head(context).unflatten(0, shots)
+        context = self.neck.encode(self.extract_feat(query), support)
+        return self.decode_head(context).unflatten(0, (len(query), -1))
