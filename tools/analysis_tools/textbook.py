@@ -3,6 +3,7 @@ from typing import Dict, List, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmfss.models import CenterPivotConv4d
@@ -48,7 +49,7 @@ class Textbook(nn.Module):
             data_samples (list[FewShotDataSample]): With ``support_masks`` and,
                 for the loss and the size of the masks, ``gt_sem_seg``.
             mode (str): 'tensor' gives logits ``(B, K, 2, h, w)``, 'loss' a
-                dict, 'predict' int64 masks ``(B, H, W)``.
+                dict, 'predict' the samples with ``pred_sem_seg``.
         """
         masks = torch.stack([s.support_masks for s in data_samples]) == 1
         logits = [
@@ -63,7 +64,10 @@ class Textbook(nn.Module):
             return torch.stack(logits, dim=1)
         labels = torch.cat([s.gt_sem_seg.data for s in data_samples])
         if mode == 'predict':
-            return self.vote([self.segment(x, labels.shape[-2:]) for x in logits])
+            masks = self.vote([self.segment(x, labels.shape[-2:]) for x in logits])
+            for sample, mask in zip(data_samples, masks):
+                sample.pred_sem_seg = PixelData(data=mask[None])
+            return data_samples
         losses = [
             F.cross_entropy(
                 _resize(x, labels.shape[-2:]), (labels == 1).long())
