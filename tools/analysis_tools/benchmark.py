@@ -10,18 +10,22 @@ what is measured and how.
 import argparse
 import json
 import os.path as osp
+import statistics
 from functools import partial
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 import torch
 from benchmark_tables import print_tables
 from contender import AMP, Contender, episodes
-from get_flops import (
-    add_arguments,
-    check_arguments,
-    count_multiply_adds,
+from get_flops import add_arguments, check_arguments, count_multiply_adds
+from measuring import (
+    compare,
+    in_own_process,
+    interleaved,
+    machine,
+    matmul_rate,
+    peak_while,
 )
-from measuring import compare, interleaved, machine, matmul_rate, peak_of
 from mmengine.evaluator import Evaluator
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -55,9 +59,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='JSON file for all figures')
     args = parser.parse_args()
     check_arguments(parser, args, args.batch, args.repeats, *args.shots)
+    check_out(parser, args)
+    return args
+
+
+def check_out(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Before anything is measured."""
     if args.out and not osp.isdir(osp.dirname(osp.abspath(args.out))):
         parser.error(f'--out: there is no folder {osp.dirname(args.out)!r}')
-    return args
 
 
 def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], Contender]]:
@@ -101,7 +110,8 @@ def measure_inference(args: argparse.Namespace, forms: Dict[str, Contender],
         multiply_adds=multiply_adds,
         largest_logit=logits[1].abs().max().item(),
         logit_difference=(logits[0] - logits[1]).abs().max().item(),
-        equal_pixels=sum(equal) / len(equal))
+        equal_pixels=statistics.mean(equal),
+        foreground=torch.stack(next(iter(masks.values()))).float().mean().item())
     if args.stages:
         rounds = interleaved(
             with_episodes(args, forms, shot, run_stages), args.repeats,
@@ -162,12 +172,12 @@ def measure_training(args: argparse.Namespace, forms: Dict[str, Contender],
         loss_difference=difference)
 
 
-def prepare_work(args: argparse.Namespace, build: Callable, shot: int,
-                 train: bool) -> Callable:
-    """In a process of its own: the work whose memory is measured."""
+def memory_of(args: argparse.Namespace, build: Callable, shot: int,
+              train: bool) -> Optional[dict]:
+    """In a process of its own: an episode's or a training step's memory."""
     data = next(episodes(args, shot, args.batch if train else 1))
     form = build()
-    return partial(form.train_step if train else form.predict, data)
+    return peak_while(partial(form.train_step if train else form.predict, data))
 
 
 def measure_memory(args: argparse.Namespace) -> List[dict]:
@@ -178,7 +188,7 @@ def measure_memory(args: argparse.Namespace) -> List[dict]:
             shot=shot,
             train=train,
             **{
-                name: peak_of(prepare_work, args, build, shot, train)
+                name: in_own_process(memory_of, args, build, shot, train)
                 for name, build in contenders(args).items()
             }) for shot, train in works
     ]

@@ -38,8 +38,9 @@ def print_tables(result: dict) -> None:
             for name in names)
         print(f'{shot}: episodes/s from disk: {rates}; logits up to '
               f'{episode["largest_logit"]:.3g} differ by at most '
-              f'{episode["logit_difference"]:.1e}; equal pixels '
-              f'{100 * episode["equal_pixels"]:.4f} %')
+              f'{episode["logit_difference"]:.1e}; of the pixels '
+              f'{100 * episode["equal_pixels"]:.3f} % are equal, '
+              f'{100 * episode["foreground"]:.0f} % foreground')
     if 'training' in result:
         print(f'training: loss {step["loss"]:.6f}, difference '
               f'{step["loss_difference"]:.1e}')

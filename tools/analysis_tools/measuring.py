@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from get_flops import peak_memory
@@ -121,25 +121,27 @@ def machine(device: str) -> dict:
         torch=torch.__version__)
 
 
-def peak_of(prepare: Callable[..., Callable], *args) -> Optional[dict]:
-    """Peak memory of a piece of work, in a process of its own.
+def in_own_process(function: Callable, *args) -> Any:
+    """Call a module's function in a new process, which has no history."""
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        return pool.submit(function, *args).result()
+
+
+def peak_while(work: Callable[[], Any]) -> Optional[dict]:
+    """Peak memory of a piece of work, done twice.
+
+    The second time there is what the first leaves behind, e.g. Adam's state.
 
     Args:
-        prepare (Callable): A function of a module, called with ``args`` in the
-            new process; returns the work, a function without arguments.
+        work (Callable): What to do.
 
     Returns:
-        dict, optional: Bytes: ``baseline`` after the preparation and ``peak``
-        while working, of the tensors on the GPU, or of the whole process on the
-        CPU. None where the system does not tell.
+        dict, optional: Bytes: ``baseline`` before and ``peak`` while working,
+        of the tensors on the GPU, or of the whole process on the CPU. None
+        where the system does not tell.
     """
-    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        return pool.submit(_peak_of, prepare, args).result()
-
-
-def _peak_of(prepare: Callable, args: tuple) -> Optional[dict]:
-    work = prepare(*args)
     baseline = _forget_peak()
+    work()
     work()
     if baseline is None:
         return None
