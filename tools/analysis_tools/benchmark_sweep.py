@@ -60,7 +60,7 @@ def parse_args() -> Namespace:
 def measure(args: Namespace, axis: str, value: int) -> dict:
     """One point, in a process of its own."""
     if axis == 'side':
-        args.shape = [value, value]
+        args = Namespace(**dict(vars(args), shape=[value, value]))
     data = next(
         episodes(args, value if axis == 'shot' else 1,
                  value if axis == 'batch' else 1))

@@ -13,8 +13,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 from get_flops import peak_memory
 
-WARM_UP = dict(cpu=1, cuda=3)  # rounds; a GPU first loads its kernels
-
 
 class Clock:
     """Adds up the seconds spent in named parts.
@@ -51,7 +49,7 @@ def interleaved(contenders: Dict[str, Callable[[Clock], None]], repeats: int,
     Returns:
         dict: Name -> per round the seconds of each part.
     """
-    warm_up = WARM_UP[device.split(':')[0]]
+    warm_up = 3 if device.startswith('cuda') else 1  # a GPU loads its kernels
     rounds = {name: [] for name in contenders}
     for _ in range(warm_up + repeats):
         for name, run in contenders.items():

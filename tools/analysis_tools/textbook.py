@@ -36,7 +36,9 @@ class Textbook(nn.Module):
                     if not isinstance(layer, known):
                         raise ValueError(
                             'The textbook form knows center-pivot convolutions '
-                            f'and GroupNorm only, not {type(layer).__name__}.')
+                            f'and GroupNorm only, not {type(layer).__name__}. '
+                            "Leave model.neck's conv_cfg and norm_cfg at "
+                            "HSNet's, or use --amp, which compares without it.")
         self.model = model
 
     def forward(self, inputs: Dict[str, Tensor],
