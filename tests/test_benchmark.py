@@ -13,15 +13,15 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 
 from mmfss.registry import MODELS
-from mmfss.structures import FewShotDataSample
-from tests.conftest import REPO
+from tests.conftest import REPO, episodes
 
 TOOLS = REPO / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))
 
 import benchmark  # noqa: E402
 import benchmark_sweep  # noqa: E402
-from contender import Contender, episodes  # noqa: E402
+from contender import Contender  # noqa: E402
+from contender import episodes as photos  # noqa: E402
 from measuring import (  # noqa: E402
     Clock,
     compare,
@@ -57,23 +57,6 @@ def namespace(side, **kwargs):
              shape=[side, side]), **kwargs))
 
 
-def batch(height=96, width=64, size=2, shot=2):
-    inputs = dict(
-        query=torch.randn(size, 3, height, width),
-        support=torch.randn(size, shot, 3, height, width))
-    samples = []
-    for _ in range(size):
-        sample = FewShotDataSample()
-        sample.support_masks = torch.randint(
-            0, 2, (shot, height, width), dtype=torch.uint8)
-        sample.support_masks[:, :, width // 2:] = 0
-        sample.support_masks[0, 0, 0] = 255
-        sample.gt_sem_seg = PixelData(
-            data=torch.randint(0, 2, (1, height + 9, width)))
-        samples.append(sample)
-    return inputs, samples
-
-
 @pytest.mark.parametrize('neck', [
     dict(),
     dict(mask_support=False),
@@ -84,7 +67,11 @@ def batch(height=96, width=64, size=2, shot=2):
 def test_textbook_gives_the_models_numbers(neck):
     model = build(**neck)
     textbook = Textbook(model)
-    inputs, samples = batch()
+    inputs, samples = episodes(2, 2, 96, 64)
+    for sample in samples:
+        sample.support_masks[:, :, 32:] = 0
+        sample.support_masks[0, 0, 0] = 255
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, 105, 64)))
     with torch.no_grad():
         expected = model(inputs, samples, mode='tensor')
         logits = textbook(inputs, samples, mode='tensor')
@@ -297,7 +284,7 @@ def test_pipeline_without_resize_is_told(tmp_path):
         "test_dataloader = dict(dataset=dict(pipeline=[dict(type='PackFewShotInputs'"
         ')]))\n')
     with pytest.raises(ValueError, match='has no ResizeFewShot'):
-        next(episodes(namespace(64, config=str(config)), 1))
+        next(photos(namespace(64, config=str(config)), 1))
 
 
 # The textbook form must take at least so many times as long: a wide margin
@@ -308,7 +295,7 @@ GUARDED = dict(pyramid_and_decoder=1.0, training_step=1.0)
 def forms():
     args = namespace(200)
     forms = dict(mmfss=Contender(args), textbook=Contender(args, textbook=True))
-    return forms, next(episodes(args, shot=1, batch_size=2))
+    return forms, next(photos(args, shot=1, batch_size=2))
 
 
 def pyramid_and_decoder(form, data, clock):
