@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from PIL import Image
+
+from mmfss.structures import FewShotDataSample
 
 REPO = Path(__file__).parents[1]
 
@@ -148,3 +152,19 @@ def tiny_fss(tmp_path):
                 Image.fromarray(rgb if n % 2 else mask).save(
                     root / name / f'{n}.png')
     return root
+
+
+def episodes(batch, shot, height, width):
+    """Random inputs and data samples of a batch."""
+    inputs = dict(
+        query=torch.randn(batch, 3, height, width),
+        support=torch.randn(batch, shot, 3, height, width))
+    samples = []
+    for _ in range(batch):
+        sample = FewShotDataSample()
+        sample.gt_sem_seg = PixelData(
+            data=torch.randint(0, 2, (1, height, width)))
+        sample.support_masks = torch.randint(
+            0, 2, (shot, height, width), dtype=torch.uint8)
+        samples.append(sample)
+    return inputs, samples

@@ -2,11 +2,10 @@ import copy
 
 import pytest
 import torch
-from mmengine.structures import PixelData
 
 from mmfss.models import FeatureTaps
 from mmfss.registry import MODELS
-from mmfss.structures import FewShotDataSample
+from tests.conftest import episodes
 
 MOBILENET = dict(type='mmpretrain.MobileNetV2')
 
@@ -20,21 +19,6 @@ def hsnet(backbone=MOBILENET, **kwargs):
             neck=dict(type='HypercorrelationPyramid', **neck),
             decode_head=dict(type='HSNetHead'),
             **kwargs))
-
-
-def episodes(batch, shot, height, width):
-    inputs = dict(
-        query=torch.randn(batch, 3, height, width),
-        support=torch.randn(batch, shot, 3, height, width))
-    samples = []
-    for _ in range(batch):
-        sample = FewShotDataSample()
-        sample.gt_sem_seg = PixelData(
-            data=torch.randint(0, 2, (1, height, width)))
-        sample.support_masks = torch.randint(
-            0, 2, (shot, height, width), dtype=torch.uint8)
-        samples.append(sample)
-    return inputs, samples
 
 
 @pytest.mark.parametrize('backbone', [

@@ -6,7 +6,7 @@ import argparse
 import json
 import os.path as osp
 import re
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 import torch
 from mmengine.config import Config, DictAction
@@ -17,7 +17,6 @@ from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmfss.registry import MODELS
-from mmfss.structures import FewShotDataSample
 
 # HSNet's paper, of ResNet-101 with each 4-D kernel
 PUBLISHED_GFLOPS = dict(
@@ -29,6 +28,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Parameters, multiply-adds and peak memory of one forward '
         'pass of one episode, on the GPU if there is one.')
+    add_arguments(parser)
+    parser.add_argument(
+        '--shot', type=int, default=1, help='number of supports (default: 1)')
+    parser.add_argument(
+        '--json', action='store_true', help='print JSON in place of a table')
+    args = parser.parse_args()
+    check_arguments(parser, args, args.shot)
+    return args
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool needs that runs a model on images of some size."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -37,20 +48,28 @@ def parse_args() -> argparse.Namespace:
         default=[400],
         help='side of the images, or their height and width (default: 400)')
     parser.add_argument(
-        '--shot', type=int, default=1, help='number of supports (default: 1)')
-    parser.add_argument(
-        '--json', action='store_true', help='print JSON in place of a table')
-    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override settings of the config, as key=value')
-    args = parser.parse_args()
-    if len(args.shape) > 2 or min(*args.shape, args.shot) < 1:
-        parser.error('--shape takes one or two numbers; they and --shot are '
-                     'at least 1')
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace,
+                    *counts: int) -> None:
+    """Check the shape and the counts; ``args.shape`` becomes height, width."""
+    if len(args.shape) > 2 or min(*args.shape, *counts) < 1:
+        parser.error('--shape takes one or two numbers; they and the other '
+                     'numbers are at least 1')
     args.shape = (args.shape * 2)[:2]
-    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config``, apply ``--cfg-options`` and enter its scope."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.default_scope)
+    return cfg
 
 
 def count_parameters(model: BaseModel) -> Dict[str, Dict[str, int]]:
@@ -75,29 +94,25 @@ def count_multiply_adds(model: BaseModel, height: int, width: int,
                         shot: int) -> Dict[str, int]:
     """Run one episode; count each part's convolutions and matrix products."""
     device = next(model.parameters()).device
-    inputs = dict(
-        query=torch.rand(1, 3, height, width, device=device),
-        support=torch.rand(1, shot, 3, height, width, device=device))
-    sample = FewShotDataSample()
-    sample.support_masks = torch.ones(
-        shot, height, width, dtype=torch.uint8, device=device)
-    with FlopCounterMode(display=False) as counter:
-        model(inputs, [sample], mode='tensor')
+    query = torch.rand(1, 3, height, width, device=device)
+    supports = torch.rand(shot, 3, height, width, device=device)
+    masks = torch.ones(shot, height, width, device=device)
 
-    # by module, then by operator; a multiply-add is two operations to torch
-    counts = counter.get_flop_counts()
-    root = type(model).__name__
-    part = {
-        name: sum(counts[f'{root}.{name}'].values()) // 2
-        for name in ('backbone', 'neck', 'decode_head')
-    }
-    pyramid = counts[f'{root}.neck'][torch.ops.aten.convolution] // 2
-    return dict(
-        backbone=part['backbone'],
-        correlation=part['neck'] - pyramid,
-        pyramid=pyramid,
-        decoder=part['decode_head'],
-        total=counter.get_total_flops() // 2)
+    counts = {}
+
+    def count(part: str, function: Callable, *args):
+        with FlopCounterMode(display=False) as counter:
+            result = function(*args)
+        # a multiply-add is two operations to torch
+        counts[part] = counter.get_total_flops() // 2
+        return result
+
+    features = count('backbone', lambda: [model.extract_feat(images)
+                                          for images in (query, supports)])
+    correlations = count('correlation', model.neck.correlate, *features, masks)
+    context = count('pyramid', model.neck.encode, correlations)
+    count('decoder', model.decode_head, context)
+    return dict(counts, total=sum(counts.values()))
 
 
 def peak_memory() -> Optional[int]:
@@ -148,10 +163,7 @@ def print_table(result: dict) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.default_scope)
+    cfg = load_config(args)
     device = get_device()
     model = MODELS.build(cfg.model).to(device).eval()
 
