@@ -54,20 +54,22 @@ def mixed(trained):
     return path
 
 
-def run(tool, *args, cwd, options=(), processes=None, ok=True):
-    command = [sys.executable]
+def run(tool, *args, cwd, options=(), processes=None, launcher='pytorch', ok=True):
+    command, port = [sys.executable], str(free_port())
     if processes:
         command += [
             '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={free_port()}'
+            f'--master_port={port}'
+        ] if launcher == 'pytorch' else [
+            str(REPO / 'tests' / 'start_as.py'), launcher, str(processes)
         ]
-        args = (*args, '--launcher', 'pytorch')
+        args = (*args, '--launcher', launcher)
     done = subprocess.run(
         [*command, str(REPO / 'tools' / tool), *map(str, args),
          '--cfg-options', *SMALL, *options],
         cwd=cwd,
         env=dict(
-            os.environ, OMP_NUM_THREADS='1',
+            os.environ, OMP_NUM_THREADS='1', MASTER_PORT=port,
             PYTHONPATH=f'{REPO}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -274,12 +276,13 @@ def test_overlap_of_train_and_test_classes_is_loud(tmp_path):
     assert 'Classes dog are trained on and validated on' in output
 
 
-def test_show_dir_without_the_hook(trained, tmp_path):
-    work_dir, _ = trained
-    output = run(
-        'test.py', CONFIG, work_dir / 'epoch_2.pth', '--show-dir', 'show',
-        cwd=tmp_path, ok=False, options=['default_hooks.visualization=None'])
-    assert '--show-dir: the config has no' in output.splitlines()[-1]
+@pytest.mark.parametrize('argument, option', [
+    ('--show-dir', 'default_hooks.visualization=None'),
+    ('--report', 'custom_hooks=None')])
+def test_an_option_whose_hook_is_missing(tmp_path, argument, option):
+    output = run('test.py', CONFIG, 'none.pth', argument, 'there', cwd=tmp_path,
+                 ok=False, options=[option])
+    assert f'{argument}: the config' in output.splitlines()[-1]
 
 
 def test_distributed_training_on_cpu(tmp_path):
@@ -294,15 +297,16 @@ def test_report_says_the_protocol(trained, tmp_path):
     work_dir, _ = trained
     output = run(
         'test.py', CONFIG, work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
-        cwd=tmp_path, options=[
+        '--report', 'reports/mine.json', cwd=tmp_path, options=[
             'test_dataloader.dataset.num_episodes=None',
             'test_dataloader.dataset.protocol.name=mine',
             'test_dataloader.dataset.protocol.num_episodes=7',
             'test_dataloader.dataset.protocol.seeds=(3,4)',
             'test_dataloader.dataset.protocol.original_size=True'])
     assert "protocol 'mine': FolderDataset, 2 list(s) of 7 episodes" in output
-    file, = tmp_path.glob('*/report.json')
-    report = json.loads(file.read_text())
+    assert 'The report is in reports/mine.json' in output
+    assert not list(tmp_path.rglob('report.json'))
+    report = json.loads((tmp_path / 'reports' / 'mine.json').read_text())
     assert report['protocol']['seeds'] == [3, 4]
     assert set(report['episodes_sha256']) == {'3', '4'}
     assert report['resize'] == (

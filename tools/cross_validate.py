@@ -104,18 +104,17 @@ def run_test(args: argparse.Namespace, root: str, shot: int, fold,
              asked: dict) -> dict:
     """Run test.py and read its report."""
     test_dir = osp.join(root, f'fold{fold}')
+    report = osp.join(test_dir, 'report.json')
     options = list(args.cfg_options)
     if args.protocol:
         options.append(f'test_dataloader.dataset.protocol={args.protocol}')
     subprocess.run([
         sys.executable,
         osp.join(HERE, 'test.py'), asked['config'], asked['checkpoint'], '--shot',
-        str(shot), '--work-dir', test_dir,
+        str(shot), '--work-dir', test_dir, '--report', report,
         *(['--cfg-options', *options] if options else [])
     ], check=True)
-    newest = max(
-        glob.glob(osp.join(test_dir, '*', 'report.json')), key=osp.getmtime)
-    with open(newest) as file:
+    with open(report) as file:
         return json.load(file)
 
 

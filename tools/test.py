@@ -16,6 +16,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--shot', type=int, help='number of supports (default: the config\'s)')
+    parser.add_argument(
+        '--report', help='JSON file for the report; default: report.json beside '
+        'the log')
     parser.add_argument('--out', help='folder to save predicted masks in, as PNG')
     parser.add_argument(
         '--show-dir', help='folder to save a picture of every episode in')
@@ -30,6 +33,13 @@ def main() -> None:
     cfg.resume = False  # a config dumped by a resumed run says otherwise
     if args.shot is not None:
         cfg.test_dataloader.dataset.shot = args.shot
+    if args.report is not None:
+        hooks = [h for h in cfg.get('custom_hooks') or []
+                 if h.type == 'ReportHook']
+        if not hooks:
+            sys.exit("--report: the config's custom_hooks have no ReportHook; add "
+                     "dict(type='ReportHook').")
+        hooks[0].out_file = args.report
     if args.out is not None:
         cfg.test_evaluator.output_dir = args.out
     if args.show_dir is not None:

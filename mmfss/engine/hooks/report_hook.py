@@ -1,4 +1,5 @@
 import os.path as osp
+from typing import Optional
 
 from mmengine.dist import master_only
 from mmengine.fileio import dump
@@ -8,6 +9,7 @@ from mmfss.datasets import EpisodicDataset
 from mmfss.datasets.episodes import checksum
 from mmfss.datasets.transforms import ResizeFewShot
 from mmfss.registry import HOOKS
+from mmfss.utils import replacing
 
 from .episode_info_hook import listed
 
@@ -16,13 +18,20 @@ from .episode_info_hook import listed
 class ReportHook(Hook):
     """Says under which protocol figures are got, in text and as JSON.
 
-    Before an evaluation it logs the protocol. After a test it writes
-    ``report.json`` beside the log: the figures, the protocol, the checksum of
-    each list of episodes, and the breakdown by class, object size and seed.
+    Before an evaluation it logs the protocol. After a test it writes the
+    report: the figures, the protocol, the checksum of each list of episodes,
+    and the breakdown by class, object size and seed.
+
+    Args:
+        out_file (str, optional): The report's file. Defaults to None:
+            ``report.json`` beside the log.
 
     Example:
         >>> custom_hooks = [dict(type='ReportHook')]
     """
+
+    def __init__(self, out_file: Optional[str] = None) -> None:
+        self.out_file = out_file
 
     def before_val_epoch(self, runner) -> None:
         """Log the protocol of a validation."""
@@ -45,8 +54,9 @@ class ReportHook(Hook):
             **describe(dataset))
         for metric in runner.test_evaluator.metrics:
             report.update(getattr(metric, 'breakdown', {}))
-        path = osp.join(runner.log_dir, 'report.json')
-        dump(report, path, indent=2)
+        path = self.out_file or osp.join(runner.log_dir, 'report.json')
+        with replacing(path) as temporary:
+            dump(report, temporary, file_format='json', indent=2)
         runner.logger.info(f'The report is in {path}')
 
     @staticmethod
