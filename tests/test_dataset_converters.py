@@ -193,7 +193,7 @@ def test_voc_sbd_goes_on(voc):
     half = (out_dir / f'{OF_SBD[0]}.png').read_bytes()
     (out_dir / f'{OF_SBD[0]}.png').write_bytes(half[:-40])
     Image.new('RGB', (50, 40)).save(out_dir / f'{OF_SBD[1]}.png')
-    (out_dir / 'killed.png.mmfss-tmp').write_bytes(half[:20])
+    (out_dir / '.killed.png.mmfss-tmp').write_bytes(half[:20])
     kept = (out_dir / f'{OF_SBD[2]}.png').stat().st_mtime_ns
     assert '3 made now, 2 were there' in run('voc_sbd', root, sbd)
     found = masks_in(out_dir)

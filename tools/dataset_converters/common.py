@@ -20,9 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmfss.utils import TEMPORARY, replacing
-
 RECORD = 'conversion.json'
+TEMPORARY = '.mmfss-tmp'
 
 
 class BadInput(Exception):
@@ -125,6 +124,7 @@ def output_folder(folder: str, settings: dict) -> Iterator[None]:
             'them, and keeps its hands off. Name another output folder, or move '
             'it away.')
     else:
+        os.makedirs(folder, exist_ok=True)
         with replacing(record) as temporary, open(temporary, 'w') as file:
             json.dump(settings, file, indent=1)
     _remove_temporaries(folder)  # of a run that could not, being killed
@@ -132,6 +132,19 @@ def output_folder(folder: str, settings: dict) -> Iterator[None]:
         yield
     finally:
         _remove_temporaries(folder)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A temporary name to write to, renamed to ``path`` when all went well.
+
+    As ``mmfss.utils.replacing``, whose import takes seconds (torch), but the
+    folder is tidied up as a whole: a killed worker cannot.
+    """
+    folder, name = osp.split(path)
+    temporary = osp.join(folder, f'.{name}{TEMPORARY}')
+    yield temporary
+    os.replace(temporary, path)
 
 
 def has_mask(path: str, size: Optional[Tuple[int, int]] = None) -> bool:
