@@ -385,12 +385,34 @@ def test_train_fails_clearly(tmp_path, options, message):
     assert 'Epoch(train)' not in output
 
 
-def test_amp_needs_cuda(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip('there is CUDA')
-    output = run('train.py', CONFIG, '--amp', cwd=tmp_path, ok=False)
-    assert output.strip().splitlines()[-1].startswith(
-        '--amp: mixed precision needs CUDA')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is CUDA')
+@pytest.mark.parametrize('command, message', [
+    (('train.py', CONFIG, '--amp'), '--amp: mixed precision needs CUDA'),
+    (('train.py', CONFIG, '--amp', 'bfloat16'), '--amp: mixed precision needs'),
+    (('test.py', CONFIG, 'none.pth', '--amp', 'float16'),
+     '--amp float16 needs CUDA')])
+def test_amp_needs_cuda(command, message, tmp_path):
+    output = run(*command, cwd=tmp_path, ok=False)
+    assert output.strip().splitlines()[-1].startswith(message)
+
+
+def test_amp_on_cpu(mixed, tmp_path):
+    """bfloat16 has 8 bits: other masks, but not very."""
+    areas = {}
+    for name, args in (('float32', ()), ('bfloat16', ('--amp', ))):
+        output = run(
+            'test.py', CONFIG, mixed, *args, '--work-dir', tmp_path / name,
+            '--report', tmp_path / f'{name}.json', '--show-dir', tmp_path / 'show',
+            cwd=tmp_path)
+        report = json.loads((tmp_path / f'{name}.json').read_text())
+        assert name in report['precision'] and report['precision'] in output
+        rows = report['per_class'].values()
+        areas[name] = [
+            sum(row[key] for row in rows)
+            for key in ('intersection', 'union', 'labelled', 'valid')]
+    differences = [abs(a - b) for a, b in zip(*areas.values())]
+    assert 0 < max(differences) < 0.05 * areas['float32'][3]
+    assert differences[2:] == [0, 0]
 
 
 def test_checkpoint_of_another_backbone(trained, tmp_path):

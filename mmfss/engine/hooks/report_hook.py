@@ -1,6 +1,8 @@
 import os.path as osp
 from typing import Optional
 
+import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.fileio import dump
 from mmengine.hooks import Hook
@@ -35,11 +37,11 @@ class ReportHook(Hook):
 
     def before_val_epoch(self, runner) -> None:
         """Log the protocol of a validation."""
-        self._log(runner, runner.val_dataloader.dataset)
+        self._log(runner, runner.val_loop)
 
     def before_test_epoch(self, runner) -> None:
         """Log the protocol of a test."""
-        self._log(runner, runner.test_dataloader.dataset)
+        self._log(runner, runner.test_loop)
 
     @master_only
     def after_test_epoch(self, runner, metrics: dict) -> None:
@@ -51,6 +53,7 @@ class ReportHook(Hook):
             metrics,
             checkpoint=runner._load_from,
             config=runner.cfg.filename,
+            precision=precision(runner.test_loop),
             **describe(dataset))
         for metric in runner.test_evaluator.metrics:
             report.update(getattr(metric, 'breakdown', {}))
@@ -60,7 +63,8 @@ class ReportHook(Hook):
         runner.logger.info(f'The report is in {path}')
 
     @staticmethod
-    def _log(runner, dataset) -> None:
+    def _log(runner, loop) -> None:
+        dataset = loop.dataloader.dataset
         if not isinstance(dataset, EpisodicDataset):
             return
         text = describe(dataset)
@@ -71,8 +75,24 @@ class ReportHook(Hook):
             f"{text['dataset']}, {text['lists']} list(s) of "
             f"{text['episodes_per_list']} episodes, {text['shot']}-shot, "
             f"classes {listed(text['classes'])}; "
-            f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}"
+            f"{text['resize']}; {text['boundary']}; {precision(loop)}; "
+            f"lists' SHA-256: {sums}"
             f"{'; ' + dataset.protocol.note if dataset.protocol.note else ''}")
+
+
+def precision(loop) -> str:
+    """In which precision a loop evaluates.
+
+    Args:
+        loop (mmengine.runner.BaseLoop): Of validation or test.
+
+    Returns:
+        str: 'float32', or the lower one in which autocast does what it may.
+    """
+    if not loop.fp16:  # mmengine's name for mixed precision of any kind
+        return 'float32'
+    dtype = torch.get_autocast_dtype(get_device())
+    return f'mixed precision ({str(dtype).split(".")[1]})'
 
 
 def describe(dataset) -> dict:
