@@ -1,16 +1,22 @@
 """The command line tools, run as a user runs them."""
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from PIL import Image
+from torch import nn
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import DATASETS, MODELS
@@ -394,6 +400,28 @@ def test_train_fails_clearly(tmp_path, options, message):
 def test_amp_needs_cuda(command, message, tmp_path):
     output = run(*command, cwd=tmp_path, ok=False)
     assert output.strip().splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize('arguments, dtype', [
+    (['--amp'], 'float16'), (['--amp', 'bfloat16'], 'bfloat16'),
+    (['--amp', '--cfg-options', 'optim_wrapper.dtype=bfloat16'], 'bfloat16')])
+def test_amp_in_training(arguments, dtype, monkeypatch):
+    """As far as it goes without CUDA: which wrapper there would be."""
+    configs = []
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(
+        Runner, 'from_cfg', lambda cfg: configs.append(cfg) or Mock())
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    monkeypatch.setattr(sys, 'argv', ['train.py', CONFIG, *arguments])
+    runpy.run_path(str(REPO / 'tools' / 'train.py'), run_name='__main__')
+    wrapper = build_optim_wrapper(nn.Linear(2, 2), configs[0].optim_wrapper)
+    assert isinstance(wrapper, AmpOptimWrapper)
+    assert wrapper.cast_dtype == getattr(torch, dtype)
+    assert wrapper.loss_scaler.is_enabled() == (dtype == 'float16')
+    wrapper.load_state_dict(wrapper.state_dict())  # as when resuming
 
 
 def test_amp_on_cpu(mixed, tmp_path):
