@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import io
+import os
 import sys
 import types
 import warnings
@@ -17,6 +18,18 @@ import torch
 # model uses.
 warnings.filterwarnings(
     'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+
+
+# what starts the processes, and what it sets in their environment
+_LAUNCHERS = dict(
+    pytorch=('torchrun (tools/dist_train.sh)',
+             ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
+    slurm=('srun (tools/slurm_train.sh)',
+           ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS', 'SLURM_NODELIST',
+            'SLURM_STEP_NUM_NODES')),
+    mpi=("Open MPI's mpirun",
+         ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK',
+          'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_SIZE')))
 
 
 def _refuse_mixed_lines() -> None:
@@ -73,25 +86,45 @@ def import_zoo() -> None:
 
 
 def prepare_distributed(cfg) -> None:
-    """Let the Runner train over several processes without CUDA, too.
+    """Let the Runner join the processes that a launcher started, on CPU, too.
 
     - mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the
-      backend. The Runner keeps a process group that exists already, so make
-      the gloo group first.
+      backend, which fails without CUDA.
     - The Runner wraps the model with ``device_ids=[LOCAL_RANK]``, which DDP
-      refuses for a model on the CPU.
+      refuses for a model on the CPU, and which ``mpirun`` does not set.
+    - For slurm it asks ``scontrol``, which a container may not have, for the
+      first node's address, for mpi nobody; on one node it is known.
 
     Args:
         cfg (mmengine.Config): The run's config, changed in place.
+
+    Raises:
+        RuntimeError: The launcher named did not start this process.
     """
-    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none':
         return
-    if cfg.launcher != 'pytorch':
+    program, needed = _LAUNCHERS[launcher]
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
         raise RuntimeError(
-            f'--launcher {cfg.launcher} needs CUDA, and there is none here. On '
-            'CPU, start the processes with torchrun and --launcher pytorch.')
-    if not torch.distributed.is_initialized():  # a second run in one process
-        torch.distributed.init_process_group(backend='gloo')
+            f'--launcher {launcher}: {", ".join(missing)} not set, so {program} '
+            'did not start this process. Start it so, or leave --launcher out.')
+    env = os.environ
+    if launcher == 'slurm' and env['SLURM_STEP_NUM_NODES'] == '1':
+        env.setdefault('MASTER_ADDR', '127.0.0.1')
+    if launcher == 'mpi':
+        env['LOCAL_RANK'] = env['OMPI_COMM_WORLD_LOCAL_RANK']
+        if env['OMPI_COMM_WORLD_LOCAL_SIZE'] == env['OMPI_COMM_WORLD_SIZE']:
+            env.setdefault('MASTER_ADDR', '127.0.0.1')
+        elif 'MASTER_ADDR' not in env:
+            raise RuntimeError(
+                '--launcher mpi on several nodes: set MASTER_ADDR to the address '
+                'of the node of rank 0, e.g. mpirun -x MASTER_ADDR=10.0.0.1 ...')
+    if torch.cuda.is_available():
+        return
+    torch.cuda.set_device = lambda device: None
+    cfg.env_cfg.dist_cfg.backend = 'gloo'
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -84,19 +85,10 @@ def write_pair(root, name, value, rs, size=(50, 40)):
 
 def pipeline(size):
     """The configs' pipeline at another size."""
-    return [
-        dict(
-            type='ForEachImage',
-            transforms=[
-                dict(
-                    type='LoadImageFromFile',
-                    imdecode_backend='pillow',
-                    color_type='color_ignore_orientation'),
-                dict(type='LoadFewShotMask'),
-                dict(type='ResizeFewShot', scale=(size, size))
-            ]),
-        dict(type='PackFewShotInputs')
-    ]
+    base = REPO / 'configs' / '_base_' / 'datasets' / 'benchmark.py'
+    transforms = Config.fromfile(base).pipeline
+    transforms[0].transforms[-1].scale = (size, size)
+    return transforms
 
 
 @pytest.fixture

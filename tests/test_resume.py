@@ -55,7 +55,7 @@ def test_killed_three_times(uninterrupted, tmp_path):
     output = train(saving=2)
     assert 'training starts anew' in output
     assert not (tmp_path / 'epoch_2.pth').exists()
-    assert (tmp_path / 'epoch_2.pth.partial').exists()
+    assert (tmp_path / 'epoch_2.pth.mmfss-tmp').exists()
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
 
     # the tenth step, of the third epoch
@@ -63,7 +63,7 @@ def test_killed_three_times(uninterrupted, tmp_path):
     assert f'Resuming from {tmp_path / "epoch_1.pth"}' in output
     assert 'resumed epoch: 1, iter: 4' in output
     assert 'Epoch(train) [3][1/4]' in output
-    assert not list(tmp_path.glob('*.partial'))
+    assert not list(tmp_path.glob('*.mmfss-tmp'))
 
     cut_off(tmp_path / 'epoch_2.pth')
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_2.pth')

@@ -1,16 +1,22 @@
 """The command line tools, run as a user runs them."""
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from PIL import Image
+from torch import nn
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import DATASETS, MODELS
@@ -54,20 +60,22 @@ def mixed(trained):
     return path
 
 
-def run(tool, *args, cwd, options=(), processes=None, ok=True):
-    command = [sys.executable]
+def run(tool, *args, cwd, options=(), processes=None, launcher='pytorch', ok=True):
+    command, port = [sys.executable], str(free_port())
     if processes:
         command += [
             '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={free_port()}'
+            f'--master_port={port}'
+        ] if launcher == 'pytorch' else [
+            str(REPO / 'tests' / 'start_as.py'), launcher, str(processes)
         ]
-        args = (*args, '--launcher', 'pytorch')
+        args = (*args, '--launcher', launcher)
     done = subprocess.run(
         [*command, str(REPO / 'tools' / tool), *map(str, args),
          '--cfg-options', *SMALL, *options],
         cwd=cwd,
         env=dict(
-            os.environ, OMP_NUM_THREADS='1',
+            os.environ, OMP_NUM_THREADS='1', MASTER_PORT=port,
             PYTHONPATH=f'{REPO}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -274,12 +282,13 @@ def test_overlap_of_train_and_test_classes_is_loud(tmp_path):
     assert 'Classes dog are trained on and validated on' in output
 
 
-def test_show_dir_without_the_hook(trained, tmp_path):
-    work_dir, _ = trained
-    output = run(
-        'test.py', CONFIG, work_dir / 'epoch_2.pth', '--show-dir', 'show',
-        cwd=tmp_path, ok=False, options=['default_hooks.visualization=None'])
-    assert '--show-dir: the config has no' in output.splitlines()[-1]
+@pytest.mark.parametrize('argument, option', [
+    ('--show-dir', 'default_hooks.visualization=None'),
+    ('--report', 'custom_hooks=None')])
+def test_an_option_whose_hook_is_missing(tmp_path, argument, option):
+    output = run('test.py', CONFIG, 'none.pth', argument, 'there', cwd=tmp_path,
+                 ok=False, options=[option])
+    assert f'{argument}: the config' in output.splitlines()[-1]
 
 
 def test_distributed_training_on_cpu(tmp_path):
@@ -294,15 +303,16 @@ def test_report_says_the_protocol(trained, tmp_path):
     work_dir, _ = trained
     output = run(
         'test.py', CONFIG, work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
-        cwd=tmp_path, options=[
+        '--report', 'reports/mine.json', cwd=tmp_path, options=[
             'test_dataloader.dataset.num_episodes=None',
             'test_dataloader.dataset.protocol.name=mine',
             'test_dataloader.dataset.protocol.num_episodes=7',
             'test_dataloader.dataset.protocol.seeds=(3,4)',
             'test_dataloader.dataset.protocol.original_size=True'])
     assert "protocol 'mine': FolderDataset, 2 list(s) of 7 episodes" in output
-    file, = tmp_path.glob('*/report.json')
-    report = json.loads(file.read_text())
+    assert 'The report is in reports/mine.json' in output
+    assert not list(tmp_path.rglob('report.json'))
+    report = json.loads((tmp_path / 'reports' / 'mine.json').read_text())
     assert report['protocol']['seeds'] == [3, 4]
     assert set(report['episodes_sha256']) == {'3', '4'}
     assert report['resize'] == (
@@ -381,12 +391,56 @@ def test_train_fails_clearly(tmp_path, options, message):
     assert 'Epoch(train)' not in output
 
 
-def test_amp_needs_cuda(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip('there is CUDA')
-    output = run('train.py', CONFIG, '--amp', cwd=tmp_path, ok=False)
-    assert output.strip().splitlines()[-1].startswith(
-        '--amp: mixed precision needs CUDA')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is CUDA')
+@pytest.mark.parametrize('command, message', [
+    (('train.py', CONFIG, '--amp'), '--amp: mixed precision needs CUDA'),
+    (('train.py', CONFIG, '--amp', 'bfloat16'), '--amp: mixed precision needs'),
+    (('test.py', CONFIG, 'none.pth', '--amp', 'float16'),
+     '--amp float16 needs CUDA')])
+def test_amp_needs_cuda(command, message, tmp_path):
+    output = run(*command, cwd=tmp_path, ok=False)
+    assert output.strip().splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize('arguments, dtype', [
+    (['--amp'], 'float16'), (['--amp', 'bfloat16'], 'bfloat16'),
+    (['--amp', '--cfg-options', 'optim_wrapper.dtype=bfloat16'], 'bfloat16')])
+def test_amp_in_training(arguments, dtype, monkeypatch):
+    """As far as it goes without CUDA: which wrapper there would be."""
+    configs = []
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(
+        Runner, 'from_cfg', lambda cfg: configs.append(cfg) or Mock())
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    monkeypatch.setattr(sys, 'argv', ['train.py', CONFIG, *arguments])
+    runpy.run_path(str(REPO / 'tools' / 'train.py'), run_name='__main__')
+    wrapper = build_optim_wrapper(nn.Linear(2, 2), configs[0].optim_wrapper)
+    assert isinstance(wrapper, AmpOptimWrapper)
+    assert wrapper.cast_dtype == getattr(torch, dtype)
+    assert wrapper.loss_scaler.is_enabled() == (dtype == 'float16')
+    wrapper.load_state_dict(wrapper.state_dict())  # as when resuming
+
+
+def test_amp_on_cpu(mixed, tmp_path):
+    """bfloat16 has 8 bits: other masks, but not very."""
+    areas = {}
+    for name, args in (('float32', ()), ('bfloat16', ('--amp', ))):
+        output = run(
+            'test.py', CONFIG, mixed, *args, '--work-dir', tmp_path / name,
+            '--report', tmp_path / f'{name}.json', '--show-dir', tmp_path / 'show',
+            cwd=tmp_path)
+        report = json.loads((tmp_path / f'{name}.json').read_text())
+        assert name in report['precision'] and report['precision'] in output
+        rows = report['per_class'].values()
+        areas[name] = [
+            sum(row[key] for row in rows)
+            for key in ('intersection', 'union', 'labelled', 'valid')]
+    differences = [abs(a - b) for a, b in zip(*areas.values())]
+    assert 0 < max(differences) < 0.05 * areas['float32'][3]
+    assert differences[2:] == [0, 0]
 
 
 def test_checkpoint_of_another_backbone(trained, tmp_path):

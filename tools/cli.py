@@ -26,6 +26,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_amp_argument(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--amp``, alone (then 'auto') or with a precision."""
+    parser.add_argument(
+        '--amp', nargs='?', const='auto', choices=['auto', 'float16', 'bfloat16'],
+        help=help)
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and apply the common arguments to it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -12,10 +12,11 @@ import argparse
 import csv
 import glob
 import json
-import os
 import os.path as osp
 import subprocess
 import sys
+
+from mmfss.utils import replacing
 
 HERE = osp.dirname(osp.abspath(__file__))
 PUBLISHED = osp.join(HERE, 'analysis_tools', 'published.csv')
@@ -80,9 +81,8 @@ def test_fold(args: argparse.Namespace, root: str, shot: int, fold) -> dict:
         asked = what_is_asked(args, fold)
         if report is None or report['asked'] != asked:
             report = dict(run_test(args, root, shot, fold, asked), asked=asked)
-            with open(f'{path}.tmp', 'w') as file:
+            with replacing(path) as temporary, open(temporary, 'w') as file:
                 json.dump(report, file, indent=2)
-            os.replace(f'{path}.tmp', path)
     print(f'{path}: checkpoint {report["asked"]["checkpoint"]}')
     return report
 
@@ -104,18 +104,17 @@ def run_test(args: argparse.Namespace, root: str, shot: int, fold,
              asked: dict) -> dict:
     """Run test.py and read its report."""
     test_dir = osp.join(root, f'fold{fold}')
+    report = osp.join(test_dir, 'report.json')
     options = list(args.cfg_options)
     if args.protocol:
         options.append(f'test_dataloader.dataset.protocol={args.protocol}')
     subprocess.run([
         sys.executable,
         osp.join(HERE, 'test.py'), asked['config'], asked['checkpoint'], '--shot',
-        str(shot), '--work-dir', test_dir,
+        str(shot), '--work-dir', test_dir, '--report', report,
         *(['--cfg-options', *options] if options else [])
     ], check=True)
-    newest = max(
-        glob.glob(osp.join(test_dir, '*', 'report.json')), key=osp.getmtime)
-    with open(newest) as file:
+    with open(report) as file:
         return json.load(file)
 
 

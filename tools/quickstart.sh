@@ -27,9 +27,8 @@ if [ -f "$work/result.json" ]; then
 else
     echo "== Testing on 10 subjects that it never saw"
     .venv/bin/python tools/test.py "$config" "$(cat "$work/last_checkpoint")" \
-        --work-dir "$work/test" --show-dir "$work/pictures"
-    newest=$(ls -t "$work"/test/*/report.json | head -1)
-    cp "$newest" "$work/result.json"
+        --work-dir "$work/test" --show-dir "$work/pictures" \
+        --report "$work/result.json"
 fi
 
 .venv/bin/python - "$work" <<'PYTHON'

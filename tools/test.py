@@ -2,7 +2,8 @@
 import argparse
 import sys
 
-from cli import add_common_arguments, load_config
+import torch
+from cli import add_amp_argument, add_common_arguments, load_config
 from mmengine.runner import Runner
 
 from mmfss.compat import prepare_distributed
@@ -16,9 +17,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--shot', type=int, help='number of supports (default: the config\'s)')
+    parser.add_argument(
+        '--report', help='JSON file for the report; default: report.json beside '
+        'the log')
     parser.add_argument('--out', help='folder to save predicted masks in, as PNG')
     parser.add_argument(
         '--show-dir', help='folder to save a picture of every episode in')
+    add_amp_argument(
+        parser, 'mixed precision. Default: float16 on CUDA, bfloat16 on CPU, which '
+        'has no other')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -30,6 +37,21 @@ def main() -> None:
     cfg.resume = False  # a config dumped by a resumed run says otherwise
     if args.shot is not None:
         cfg.test_dataloader.dataset.shot = args.shot
+    if args.amp is not None:
+        cuda = torch.cuda.is_available()
+        if args.amp == 'float16' and not cuda:
+            sys.exit('--amp float16 needs CUDA, and there is none here. On CPU: '
+                     '--amp bfloat16.')
+        if args.amp == 'bfloat16' and cuda:
+            torch.set_autocast_dtype('cuda', torch.bfloat16)
+        cfg.test_cfg.fp16 = True  # mmengine's name for mixed precision of any kind
+    if args.report is not None:
+        hooks = [h for h in cfg.get('custom_hooks') or []
+                 if h.type == 'ReportHook']
+        if not hooks:
+            sys.exit("--report: the config's custom_hooks have no ReportHook; add "
+                     "dict(type='ReportHook').")
+        hooks[0].out_file = args.report
     if args.out is not None:
         cfg.test_evaluator.output_dir = args.out
     if args.show_dir is not None:

@@ -3,7 +3,7 @@ import argparse
 import sys
 
 import torch
-from cli import add_common_arguments, load_config
+from cli import add_amp_argument, add_common_arguments, load_config
 from mmengine.runner import Runner
 
 from mmfss.compat import prepare_distributed
@@ -18,8 +18,9 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         help='go on from a checkpoint; without a path, from the latest one in '
         'the work dir')
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (needs CUDA)')
+    add_amp_argument(
+        parser, 'mixed precision; needs CUDA. Default: float16, which scales the '
+        'loss; bfloat16 does not')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -31,7 +32,15 @@ def main() -> None:
         if not torch.cuda.is_available():
             sys.exit('--amp: mixed precision needs CUDA, and there is none here. '
                      'Train without --amp.')
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+        wrapper = cfg.optim_wrapper
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('dtype', 'float16')
+        if args.amp != 'auto':
+            wrapper.dtype = args.amp
+        # bfloat16 reaches as far as float32: gradients do not vanish in it
+        bfloat16 = wrapper.dtype == 'bfloat16'
+        wrapper.setdefault(
+            'loss_scale', dict(enabled=False) if bfloat16 else 'dynamic')
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

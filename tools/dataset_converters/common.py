@@ -136,7 +136,11 @@ def output_folder(folder: str, settings: dict) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A temporary name to write to, renamed to ``path`` when all went well."""
+    """A temporary name to write to, renamed to ``path`` when all went well.
+
+    As ``mmfss.utils.replacing``, whose import takes seconds (torch), but the
+    folder is tidied up as a whole: a killed worker cannot.
+    """
     folder, name = osp.split(path)
     temporary = osp.join(folder, f'.{name}{TEMPORARY}')
     yield temporary

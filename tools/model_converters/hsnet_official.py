@@ -6,7 +6,6 @@
         --backbone resnet50 --reverse --classifier resnet50-0676ba61.pth
 """
 import argparse
-import os
 import os.path as osp
 import sys
 from typing import Dict, Tuple
@@ -20,6 +19,7 @@ from mmfss import __version__
 from mmfss.models.published_names import classifier_shapes, published_names
 from mmfss.registry import MODELS
 from mmfss.safe_checkpoint import load_from_local
+from mmfss.utils import replacing
 
 BACKBONES = ('vgg16', 'resnet50', 'resnet101')
 CONFIGS = osp.join(osp.dirname(osp.abspath(__file__)), '../../configs')
@@ -181,14 +181,8 @@ def to_released(path: str, classifier: str, backbone: str) -> Dict[str, Tensor]:
 
 def save(checkpoint: dict, path: str) -> None:
     """Write a file whole or not at all."""
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    unfinished = f'{path}.tmp'
-    try:
-        torch.save(checkpoint, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        if osp.isfile(unfinished):
-            os.remove(unfinished)
+    with replacing(path) as temporary:
+        torch.save(checkpoint, temporary)
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 import os.path as osp
+from typing import Optional
 
+import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.fileio import dump
 from mmengine.hooks import Hook
@@ -8,6 +11,7 @@ from mmfss.datasets import EpisodicDataset
 from mmfss.datasets.episodes import checksum
 from mmfss.datasets.transforms import ResizeFewShot
 from mmfss.registry import HOOKS
+from mmfss.utils import replacing
 
 from .episode_info_hook import listed
 
@@ -16,21 +20,28 @@ from .episode_info_hook import listed
 class ReportHook(Hook):
     """Says under which protocol figures are got, in text and as JSON.
 
-    Before an evaluation it logs the protocol. After a test it writes
-    ``report.json`` beside the log: the figures, the protocol, the checksum of
-    each list of episodes, and the breakdown by class, object size and seed.
+    Before an evaluation it logs the protocol. After a test it writes the
+    report: the figures, the protocol, the checksum of each list of episodes,
+    and the breakdown by class, object size and seed.
+
+    Args:
+        out_file (str, optional): The report's file. Defaults to None:
+            ``report.json`` beside the log.
 
     Example:
         >>> custom_hooks = [dict(type='ReportHook')]
     """
 
+    def __init__(self, out_file: Optional[str] = None) -> None:
+        self.out_file = out_file
+
     def before_val_epoch(self, runner) -> None:
         """Log the protocol of a validation."""
-        self._log(runner, runner.val_dataloader.dataset)
+        self._log(runner, runner.val_loop)
 
     def before_test_epoch(self, runner) -> None:
         """Log the protocol of a test."""
-        self._log(runner, runner.test_dataloader.dataset)
+        self._log(runner, runner.test_loop)
 
     @master_only
     def after_test_epoch(self, runner, metrics: dict) -> None:
@@ -42,15 +53,18 @@ class ReportHook(Hook):
             metrics,
             checkpoint=runner._load_from,
             config=runner.cfg.filename,
+            precision=precision(runner.test_loop),
             **describe(dataset))
         for metric in runner.test_evaluator.metrics:
             report.update(getattr(metric, 'breakdown', {}))
-        path = osp.join(runner.log_dir, 'report.json')
-        dump(report, path, indent=2)
+        path = self.out_file or osp.join(runner.log_dir, 'report.json')
+        with replacing(path) as temporary:
+            dump(report, temporary, file_format='json', indent=2)
         runner.logger.info(f'The report is in {path}')
 
     @staticmethod
-    def _log(runner, dataset) -> None:
+    def _log(runner, loop) -> None:
+        dataset = loop.dataloader.dataset
         if not isinstance(dataset, EpisodicDataset):
             return
         text = describe(dataset)
@@ -61,8 +75,24 @@ class ReportHook(Hook):
             f"{text['dataset']}, {text['lists']} list(s) of "
             f"{text['episodes_per_list']} episodes, {text['shot']}-shot, "
             f"classes {listed(text['classes'])}; "
-            f"{text['resize']}; {text['boundary']}; lists' SHA-256: {sums}"
+            f"{text['resize']}; {text['boundary']}; {precision(loop)}; "
+            f"lists' SHA-256: {sums}"
             f"{'; ' + dataset.protocol.note if dataset.protocol.note else ''}")
+
+
+def precision(loop) -> str:
+    """In which precision a loop evaluates.
+
+    Args:
+        loop (mmengine.runner.BaseLoop): Of validation or test.
+
+    Returns:
+        str: 'float32', or the lower one in which autocast does what it may.
+    """
+    if not loop.fp16:  # mmengine's name for mixed precision of any kind
+        return 'float32'
+    dtype = torch.get_autocast_dtype(get_device())
+    return f'mixed precision ({str(dtype).split(".")[1]})'
 
 
 def describe(dataset) -> dict:

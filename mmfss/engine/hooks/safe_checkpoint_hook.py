@@ -8,10 +8,10 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import CheckpointLoader
-from mmengine.utils import mkdir_or_exist
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import HOOKS
+from mmfss.utils import replacing
 
 
 @HOOKS.register_module()
@@ -111,18 +111,10 @@ class CheckpointBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str) -> None:
         """Write a file; until it is complete, the old one stays."""
-        mkdir_or_exist(osp.dirname(filepath))
-        partial = f'{filepath}.partial'
-        try:
-            with open(partial, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, filepath)
-        except OSError:  # a full disk
-            if osp.exists(partial):
-                os.remove(partial)
-            raise
+        with replacing(filepath) as temporary, open(temporary, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
 
     def remove(self, filepath: str) -> None:
         """Note a file as outdated."""

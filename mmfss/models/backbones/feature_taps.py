@@ -87,6 +87,7 @@ class FeatureTaps:
         """tuple[int]: Nominal stride of each level, deep to shallow."""
         return tuple(round(self._layouts[level[0]].stride) for level in self.taps)
 
+    @torch.compiler.disable  # hooks that come and go: it would compile each time
     def __call__(self, images: Tensor) -> List[List[Tensor]]:
         """Run the backbone.
 

@@ -1,0 +1,3 @@
+from .replacing import TEMPORARY, replacing
+
+__all__ = ['TEMPORARY', 'replacing']
