@@ -1,4 +1,3 @@
-import math
 import os.path as osp
 import shutil
 from collections import Counter, defaultdict
@@ -67,17 +66,17 @@ class FeatureCacheHook(Hook):
         need = number * each
         processes = get_world_size()
         text = (f'Feature cache ({" + ".join(modes)}): {number} pictures x '
-                f'{each / 1e6:.1f} MB ({cache.dtype}) = {need / GB:.2f} GB. Memory '
-                f'of {cache.limit / GB:.2f} GB'
+                f'{each / 1e6:.3g} MB ({cache.dtype}) = {need / GB:.3g} GB. Memory '
+                f'of {cache.limit / GB:.3g} GB'
                 f'{" in each process" if processes > 1 else ""} holds '
                 f'{min(number, cache.limit // each)} of them')
         allowed = cache.limit
         if cache.files is not None:
             folder = cache.files.folder
             free = shutil.disk_usage(folder).free
-            text += (f', {osp.abspath(folder)} with {cache.files.limit / GB:.2f} GB '
+            text += (f', {osp.abspath(folder)} with {cache.files.limit / GB:.3g} GB '
                      f'{min(number, cache.files.limit // each)} '
-                     f'(free there: {free / GB:.2f} GB)')
+                     f'(free there: {free / GB:.3g} GB)')
             allowed = max(allowed, cache.files.limit)
         if need <= allowed:
             text += ': each passes the backbone once'
@@ -86,7 +85,7 @@ class FeatureCacheHook(Hook):
                 text += ' and finds no file of it' if cache.files else ''
             runner.logger.info(f'{text}.')
         else:
-            enough = math.ceil(need / GB * 10) / 10
+            enough = f'{need / GB * 1.01:.3g}'
             runner.logger.warning(
                 f'{text}: those used longest ago are forgotten, and pass again. '
                 f'model.feature_cache.memory_gb={enough}, or a cache_dir with '

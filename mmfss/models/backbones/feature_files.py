@@ -2,6 +2,7 @@ import os
 import os.path as osp
 import re
 import uuid
+import zipfile
 from contextlib import suppress
 from typing import List, Optional
 
@@ -49,6 +50,10 @@ class FeatureFiles:
         """
         path = self._path(key)
         try:
+            # torch reads an archive without looking at its checksums
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise ValueError('it is damaged')
             content = torch.load(path, map_location=device, weights_only=True)
             levels = content['levels'] if content['key'] == key else None
             os.utime(path)  # used just now

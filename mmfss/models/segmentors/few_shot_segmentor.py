@@ -100,10 +100,11 @@ class FewShotSegmentor(BaseSegmentor):
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
         """
-        if self.feature_cache is None and (self.training or len(images) == 1):
+        if self.feature_cache is None and self.training:
             return self.taps(images)
         extract = self.taps if self.feature_cache is None else self.feature_cache
         each = [extract(image[None]) for image in images]
+        # also of one image: as a view of tokens it would be multiplied otherwise
         return [[torch.cat(maps) for maps in zip(*level)] for level in zip(*each)]
 
     @abstractmethod
