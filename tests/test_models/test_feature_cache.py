@@ -190,7 +190,7 @@ def test_float16(image, tmp_path):
 
 
 def test_float16_that_is_too_small(image):
-    model = cached(dtype='float16')
+    model = cached(dict(type='mmpretrain.ResNet', depth=18), dtype='float16')
     with pytest.raises(ValueError, match="dtype='float32'"):
         model.extract_feat(image * 1e12)
 
