@@ -245,13 +245,14 @@ class Malicious:
 
 def test_disk_space_is_bounded(image, tmp_path):
     (tmp_path / 'mine.txt').write_text('of the user')
+    os.utime(tmp_path / 'mine.txt', (0, 0))
     limit = 2.5 * image_gb(hsnet(), image)
     model = cached(memory_gb=0, cache_dir=str(tmp_path), disk_gb=limit)
     for n in range(4):
         model.extract_feat(image + n)
-        for age, path in enumerate(sorted(
-                tmp_path.glob('*.features'), key=os.path.getmtime)):
-            os.utime(path, (age, age))  # file systems' clocks may be coarse
+        for turn, path in enumerate(sorted(
+                tmp_path.glob('*.features'), key=os.path.getmtime), 1):
+            os.utime(path, (turn, turn))  # file systems' clocks may be coarse
         assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= limit * GB
     assert (tmp_path / 'mine.txt').is_file()
     model.extract_feat(image + 3)
