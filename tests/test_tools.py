@@ -1,6 +1,7 @@
 """The command line tools, run as a user runs them."""
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -198,6 +199,75 @@ def test_checkpoint_without_its_backbone(mixed, tmp_path):
                      cwd=tmp_path)
         assert ('The checkpoint has no backbone' in output) == (name == 'small')
     assert figures(tmp_path / 'whole') == figures(tmp_path / 'small')
+
+
+def passes(output, mode):
+    """Backbone passes and images of each epoch, as the log has them."""
+    found = re.findall(
+        rf'Feature cache \({mode}\): (\d+) backbone passes for (\d+) images',
+        output)
+    return [tuple(map(int, counts)) for counts in found]
+
+
+def test_a_feature_cache_changes_no_figure(mixed, tmp_path):
+    """In memory; filled by two processes at once; used by another run."""
+    outputs, reports = {}, {}
+    disk = [f'model.feature_cache.cache_dir={tmp_path / "cache"}']
+    for name, processes, options in (
+        ('without', None, []),
+        ('memory', None, ['model.feature_cache.memory_gb=1']),
+        ('small', None, ['model.feature_cache.memory_gb=0.0003']),
+        ('two', 2, disk),
+        ('again', None, disk),
+    ):
+        outputs[name] = run(
+            'test.py', CONFIG, mixed, '--shot', 5, '--work-dir',
+            tmp_path / name, cwd=tmp_path, processes=processes, options=options)
+        report, = (tmp_path / name).glob('*/report.json')
+        reports[name] = json.loads(report.read_text())
+        assert reports[name] == reports['without'], name
+    assert any(0 < row['intersection'] < row['union']
+               for row in reports['without']['per_class'].values())
+    assert 'Feature cache' not in outputs['without']
+    counts = {name: passes(text, 'test') for name, text in outputs.items()}
+    assert counts['memory'] == [(10, 42)]
+    assert '10 pictures x 0.0722 MB' in outputs['memory']
+    assert 'each passes the backbone once.' in outputs['memory']
+    assert 10 < counts['small'][0][0] < 42
+    assert 'would hold all' in outputs['small']
+    # seven episodes are eight for two processes; they may meet one at once
+    assert 10 <= counts['two'][0][0] <= 20 and counts['two'][0][1] == 48
+    assert counts['again'] == [(0, 42)]
+    assert len(list((tmp_path / 'cache').iterdir())) == 10
+
+
+def test_training_with_a_feature_cache(tmp_path):
+    """One image at a time either way: the same losses, the same weights."""
+    config = tmp_path / 'ema.py'
+    config.write_text(
+        f'_base_ = {CONFIG!r}\n'
+        "custom_hooks = [dict(type='EMAHook'), dict(type='FeatureCacheHook')]\n")
+    states, outputs = [], []
+    for name, options in (('without', []),
+                          ('with', ['model.feature_cache.memory_gb=1'])):
+        outputs.append(run(
+            'train.py', config, '--work-dir', tmp_path / name, cwd=tmp_path,
+            options=[*options, 'train_dataloader.batch_size=1']))
+        states.append(torch.load(
+            tmp_path / name / 'epoch_2.pth', weights_only=False))
+    assert losses(tmp_path / 'with') == losses(tmp_path / 'without') != {}
+    for key in ('state_dict', 'ema_state_dict'):
+        assert states[0][key].keys() == states[1][key].keys()
+        for name, value in states[0][key].items():
+            assert torch.equal(value, states[1][key][name]), name
+    first, second = passes(outputs[1], 'train')
+    assert first[1] == second[1] == 16 and second[0] < first[0]
+    assert [n for n, _ in passes(outputs[1], 'val')][1:] == [0]
+    output = run(
+        'train.py', config, '--work-dir', tmp_path / 'with', '--resume',
+        cwd=tmp_path, options=['model.feature_cache.memory_gb=1',
+                               'train_cfg.max_epochs=3'])
+    assert 'resumed epoch: 2' in output and len(passes(output, 'train')) == 1
 
 
 def test_resume_from_a_named_checkpoint(trained, tmp_path):

@@ -13,7 +13,11 @@ default_hooks = dict(
         save_backbone=True),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'))
-custom_hooks = [dict(type='EpisodeInfoHook'), dict(type='ReportHook')]
+custom_hooks = [
+    dict(type='EpisodeInfoHook'),
+    dict(type='ReportHook'),
+    dict(type='FeatureCacheHook')
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,

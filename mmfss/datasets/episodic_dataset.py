@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from dataclasses import replace
 from functools import lru_cache
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Set, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -146,6 +146,17 @@ class EpisodicDataset(BaseDataset):
         return [
             self._metainfo['classes'][c] for c in self._metainfo['class_ids']
         ]
+
+    @property
+    @force_full_init
+    def pictures(self) -> Set[str]:
+        """set[str]: Names of the images that the episodes can show."""
+        if not self.test_mode:
+            return set(self._files)
+        return {
+            name for _, episode in self.episodes
+            for name in (episode.query, *episode.supports)
+        }
 
     def default_num_episodes(self) -> int:
         """Length of an epoch or of the test list without ``num_episodes``."""

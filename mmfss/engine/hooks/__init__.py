@@ -1,9 +1,10 @@
 from .episode_info_hook import EpisodeInfoHook
+from .feature_cache_hook import FeatureCacheHook
 from .few_shot_visualization_hook import FewShotVisualizationHook
 from .report_hook import ReportHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
 __all__ = [
-    'EpisodeInfoHook', 'FewShotVisualizationHook', 'ReportHook',
-    'SafeCheckpointHook'
+    'EpisodeInfoHook', 'FeatureCacheHook', 'FewShotVisualizationHook',
+    'ReportHook', 'SafeCheckpointHook'
 ]

@@ -40,7 +40,7 @@ def leave_out_backbone(state_dict: Dict[str, Tensor], prefix: str = '') -> None:
         for key in list(state_dict) if key.startswith(start)
     }
     if backbone:
-        state_dict[f'{prefix}backbone_sha256'] = _checksum(backbone)
+        state_dict[f'{prefix}backbone_sha256'] = weights_checksum(backbone)
 
 
 def bring_in_backbone(segmentor: nn.Module, state_dict: Dict[str, Tensor],
@@ -75,7 +75,7 @@ def bring_in_backbone(segmentor: nn.Module, state_dict: Dict[str, Tensor],
     file = pretrained[-1]['checkpoint']
     expected = state_dict.pop(f'{prefix}backbone_sha256', None)
     if expected is not None and not torch.equal(
-            expected.cpu(), _checksum(weights)):
+            expected.cpu(), weights_checksum(weights)):
         raise ValueError(
             'The checkpoint was saved without its frozen backbone, which was '
             f'not that of {file}. Name in model.backbone.init_cfg the weights '
@@ -94,7 +94,7 @@ def pretrained_cfgs(module: nn.Module) -> List[dict]:
     return [cfg for cfg in init_cfgs if cfg.get('type') == 'Pretrained']
 
 
-def _checksum(weights: Dict[str, Tensor]) -> Tensor:
+def weights_checksum(weights: Dict[str, Tensor]) -> Tensor:
     """SHA-256 of a module's weights, uint8, ``(32, )``."""
     sha = hashlib.sha256()
     for key in sorted(weights):

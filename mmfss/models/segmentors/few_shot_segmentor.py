@@ -11,7 +11,7 @@ from torch import Tensor
 from mmfss.registry import MODELS
 from mmfss.structures import FewShotDataSample
 
-from ..backbones import FeatureTaps
+from ..backbones import FeatureCache, FeatureTaps
 from ..backbones.weights import (
     bring_in_backbone,
     check_weights_fit,
@@ -41,18 +41,25 @@ class FewShotSegmentor(BaseSegmentor):
             see :class:`FeatureTaps`. Defaults to 'auto'.
         data_preprocessor (dict, optional): Config of the preprocessor.
         init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
+        feature_cache (dict, optional): Switches on the cache of the backbone's
+            features: the limits of :class:`FeatureCache`, e.g.
+            ``dict(memory_gb=8)``. Defaults to None: no cache.
     """
 
     def __init__(self,
                  backbone: dict,
                  taps: Union[str, Sequence[Sequence[str]]] = 'auto',
                  data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: Optional[dict] = None,
+                 feature_cache: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.backbone.requires_grad_(False)
         self.backbone.eval()
         self.taps = FeatureTaps(self.backbone, taps)
+        self.feature_cache = None
+        if feature_cache is not None:
+            self.feature_cache = FeatureCache(self.taps, backbone, **feature_cache)
         self.backbone._register_load_state_dict_pre_hook(
             rename_torchvision, with_module=True)
         self._register_load_state_dict_pre_hook(
@@ -76,11 +83,16 @@ class FewShotSegmentor(BaseSegmentor):
         """Set the mode; the backbone stays in eval mode."""
         super().train(mode)
         self.backbone.eval()
+        if self.feature_cache is not None:
+            self.feature_cache.check_weights()
         return self
 
     @torch.no_grad()
     def extract_feat(self, images: Tensor) -> List[List[Tensor]]:
         """Features of the frozen backbone.
+
+        In eval mode, and with a feature cache, each image runs alone: its
+        features do not depend on those beside it by their last bits.
 
         Args:
             images (Tensor): ``(N, 3, H, W)``.
@@ -89,7 +101,12 @@ class FewShotSegmentor(BaseSegmentor):
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
         """
-        return self.taps(images)
+        if self.feature_cache is None and self.training:
+            return self.taps(images)
+        extract = self.taps if self.feature_cache is None else self.feature_cache
+        each = [extract(image) for image in images.split(1)]
+        # also of one image: as a view of tokens it would be multiplied otherwise
+        return [[torch.cat(maps) for maps in zip(*level)] for level in zip(*each)]
 
     @abstractmethod
     def encode_support(self, images: Tensor, masks: Tensor) -> Any:

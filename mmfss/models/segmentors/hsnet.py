@@ -23,6 +23,7 @@ class HSNet(FewShotSegmentor):
         taps (str | Sequence[Sequence[str]]): See :class:`FeatureTaps`.
         data_preprocessor (dict, optional): Config of the preprocessor.
         init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
+        feature_cache (dict, optional): See :class:`FeatureCache`.
     """
 
     def __init__(self,
@@ -31,8 +32,10 @@ class HSNet(FewShotSegmentor):
                  decode_head: dict,
                  taps: Union[str, Sequence[Sequence[str]]] = 'auto',
                  data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(backbone, taps, data_preprocessor, init_cfg)
+                 init_cfg: Optional[dict] = None,
+                 feature_cache: Optional[dict] = None) -> None:
+        super().__init__(backbone, taps, data_preprocessor, init_cfg,
+                         feature_cache)
         self.neck = MODELS.build({
             'in_channels': self.taps.num_maps,
             'strides': self.taps.strides,
