@@ -118,7 +118,7 @@ class Contender:
         """Correlate, encode, decode."""
         if self.textbook:
             return self.form.correlate, self.form.encode, self.form.decode
-        return (self.model.neck.correlate, self.model.neck.encode,
+        return (self.model.neck.correlate, self.model.neck.pyramid,
                 self.model.decode_head)
 
     def passes(self, shots: int) -> List[slice]:

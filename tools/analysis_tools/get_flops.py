@@ -110,7 +110,7 @@ def count_multiply_adds(model: BaseModel, height: int, width: int,
     features = count('backbone', lambda: [model.extract_feat(images)
                                           for images in (query, supports)])
     correlations = count('correlation', model.neck.correlate, *features, masks)
-    context = count('pyramid', model.neck.encode, correlations)
+    context = count('pyramid', model.neck.pyramid, correlations)
     count('decoder', model.decode_head, context)
     return dict(counts, total=sum(counts.values()))
 

@@ -98,8 +98,6 @@ class FeatureTaps:
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
         """
-        # convolutions on the CPU, and in half precision on a GPU, prefer it
-        images = images.contiguous(memory_format=torch.channels_last)
         _, values = self._run(images, self._modules)
         self._check_called(self._modules, values)
         return self._levels(values, images.shape[-2:])

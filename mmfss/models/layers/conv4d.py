@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from .correlation import hypercorrelation
 from .layout import channels_last, merged
 
-# oneDNN's 3-D kernels are slow where the input has fewer channels
-_FEW_CHANNELS = 16
+# Where the input has fewer channels or query positions, oneDNN's 2-D kernels
+# are so much faster than its 3-D ones that two copies are worth it
+_FEW_CHANNELS, _FEW_POSITIONS = 16, 1024
 
 
 class Conv4d(nn.Module):
@@ -65,7 +66,7 @@ class Conv4d(nn.Module):
         Returns:
             Tensor: As of :meth:`forward`, for each support.
         """
-        return self(hypercorrelation(query, support))
+        return self(channels_last(hypercorrelation(query, support)))
 
     def extra_repr(self) -> str:
         return (f'{self.in_channels}, {self.out_channels}, '
@@ -91,9 +92,11 @@ def conv_query_plane(x: Tensor,
         Tensor: ``(B, C_out, Hq, Wq, Hs, Ws)``.
     """
     p = weight.shape[-1] // 2
-    if x.shape[1] < _FEW_CHANNELS:  # 2-D, the support positions as the batch
-        images = x.permute(0, 4, 5, 2, 3, 1).flatten(0, 2).movedim(-1, 1)
-        y = F.conv2d(images, weight, bias, padding=p).movedim(1, -1)
+    if (x.shape[1] < _FEW_CHANNELS
+            or x.shape[2:4].numel() < _FEW_POSITIONS):
+        # the support positions as the batch
+        images = x.permute(0, 4, 5, 2, 3, 1).contiguous().flatten(0, 2)
+        y = F.conv2d(images.movedim(-1, 1), weight, bias, padding=p).movedim(1, -1)
         y = y.unflatten(0, (x.shape[0], *x.shape[4:]))
         return channels_last(y.permute(0, 5, 3, 4, 1, 2))
     y = F.conv3d(merged(x, 3, 4), weight[..., None], bias, padding=(p, p, 0))
@@ -124,7 +127,7 @@ def conv_support_plane(x: Tensor,
         bias,
         stride=(1, stride, stride),
         padding=(0, p, p))
-    return y.unflatten(2, x.shape[2:4])
+    return channels_last(y.unflatten(2, x.shape[2:4]))
 
 
 def _product_with_support_plane(x: Tensor, weight: Tensor,

@@ -64,17 +64,23 @@ def hypercorrelation(query: Sequence[Tensor],
             ``(B * K, C, Hs, Ws)``, the K supports of an episode together.
 
     Returns:
-        Tensor: ``(B * K, L, Hq, Wq, Hs, Ws)``, from 0 to 1, channels last in
-        memory.
+        Tensor: ``(B * K, L, Hq, Wq, Hs, Ws)``, from 0 to 1.
     """
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
     shots = len(support[0]) // len(query[0])
-    correlations = torch.stack([
-        F.linear(_vectors(q[n // shots]), _vectors(s[n]))
-        for n in range(len(support[0])) for q, s in zip(query, support)
-    ])
-    return channels_last(
-        correlations.view(-1, len(query), *grids)).relu_()
+    pairs = [(_vectors(q[n // shots]), _vectors(s[n]).t())
+             for n in range(len(support[0])) for q, s in zip(query, support)]
+    if any(q.requires_grad or s.requires_grad for q, s in pairs):
+        correlations = torch.stack([q @ s for q, s in pairs])
+    else:  # without a copy
+        (q, s), *_ = pairs
+        correlations = q.new_empty(len(pairs), len(q), s.shape[1])
+        for (q, s), correlation in zip(pairs, correlations):
+            torch.mm(q, s, out=correlation)
+    correlations = correlations.view(-1, len(query), *grids).relu_()
+    if correlations.dtype == torch.float32 and not torch.is_grad_enabled():
+        return correlations  # read as fast, but for the gradient
+    return channels_last(correlations)
 
 
 def _vectors(feature: Tensor) -> Tensor:

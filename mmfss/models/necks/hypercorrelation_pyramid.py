@@ -20,6 +20,11 @@ from ..layers import (
 )
 from .squeeze_plan import squeeze_plan
 
+# Bytes of a tensor. Larger ones come slowly from the operating system, page by
+# page, each time anew (glibc keeps blocks of up to 32 MiB), so a CPU takes an
+# episode after the other where a batch's would be larger.
+_LARGE = 32 * 2**20
+
 
 @MODELS.register_module()
 class HypercorrelationPyramid(BaseModule):
@@ -86,12 +91,15 @@ class HypercorrelationPyramid(BaseModule):
         self.with_cp = with_cp
         self.out_channels = channels[-1]
         self.squeeze = nn.ModuleList(
-            _Block((maps, *channels), kernels, strides, conv_cfg, norm_cfg)
+            _block((maps, *channels), kernels, strides, conv_cfg, norm_cfg)
             for maps, kernels, strides in zip(in_channels, kernel_sizes,
                                               support_strides))
         self.mix = nn.ModuleList(
-            _Block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), conv_cfg,
+            _block((self.out_channels, ) * 4, (3, 3, 3), (1, 1, 1), conv_cfg,
                    norm_cfg) for _ in in_channels[1:])
+        self._mixes_a_batch = any(
+            isinstance(m, nn.modules.batchnorm._BatchNorm)
+            for m in self.modules())
 
     def forward(self, query: Sequence[Sequence[Tensor]],
                 support: Sequence[Sequence[Tensor]],
@@ -109,7 +117,8 @@ class HypercorrelationPyramid(BaseModule):
             Tensor: The context, ``(B * K, channels[-1], Hq, Wq)`` at the
             shallowest level's query size.
         """
-        return self.encode(query, self.encode_support(support, support_masks))
+        return self.encode(
+            self.encode_query(query), self.encode_support(support, support_masks))
 
     def encode_support(self, support: Sequence[Sequence[Tensor]],
                        support_masks: Tensor) -> List[List[Tensor]]:
@@ -125,29 +134,51 @@ class HypercorrelationPyramid(BaseModule):
             support = [mask_features(maps, support_masks) for maps in support]
         return [unit_features(maps) for maps in support]
 
-    def encode(self, query: Sequence[Sequence[Tensor]],
-               support: Sequence[Sequence[Tensor]]) -> Tensor:
-        """The part of :meth:`forward` behind :meth:`encode_support`.
+    def encode_query(
+            self, query: Sequence[Sequence[Tensor]]) -> List[List[Tensor]]:
+        """The part of :meth:`forward` that no support changes.
 
         Args:
             query (Sequence[Sequence[Tensor]]): As of :meth:`forward`.
+
+        Returns:
+            list[list[Tensor]]: Per level the unit vectors of each map,
+            ``(B, C, Hq, Wq)``.
+        """
+        return [unit_features(maps) for maps in query]
+
+    def encode(self, query: Sequence[Sequence[Tensor]],
+               support: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The rest of :meth:`forward`.
+
+        Args:
+            query (Sequence[Sequence[Tensor]]): Of :meth:`encode_query`.
             support (Sequence[Sequence[Tensor]]): Of :meth:`encode_support`.
 
         Returns:
             Tensor: As of :meth:`forward`.
         """
-        query = [unit_features(maps) for maps in query]
-        squeezed = [
+        batch = len(query[0][0])
+        if query[0][0].device.type != 'cpu' or self._mixes_a_batch:
+            return self._encode(query, support)
+        shots = len(support[0][0]) // batch
+        largest = max(
+            4 * block[0].out_channels * q[0][0, 0].numel() *
+            s[0][0, 0, ::block[0].support_stride, ::block[0].support_stride].numel()
+            for block, q, s in zip(self.squeeze, query, support))
+        step = max(1, _LARGE // (largest * shots))
+        return torch.cat([
+            self._encode([[x[i:i + step] for x in maps] for maps in query], [[
+                x[i * shots:(i + step) * shots] for x in maps
+            ] for maps in support]) for i in range(0, batch, step)
+        ])
+
+    def _encode(self, query: Sequence[Sequence[Tensor]],
+                support: Sequence[Sequence[Tensor]]) -> Tensor:
+        return self._mix([
             self._run(block.correlate, *maps)
             for block, *maps in zip(self.squeeze, query, support)
-        ]
-        mixed = squeezed[0]
-        for mix, shallower in zip(self.mix, squeezed[1:]):
-            mixed = _resize_query(mixed, shallower.shape[2:4])
-            mixed, shallower = _same_support(mixed, shallower)
-            mixed = self._run(mix, mixed + shallower)
-        # the same as over the last two dimensions, but in the memory's order
-        return mixed.movedim(1, -1).mean(dim=(3, 4)).movedim(-1, 1)
+        ])
 
     def correlate(self, query: Sequence[Sequence[Tensor]],
                   support: Sequence[Sequence[Tensor]],
@@ -162,9 +193,34 @@ class HypercorrelationPyramid(BaseModule):
             list[Tensor]: Per level ``(B * K, L, Hq, Wq, Hs, Ws)``.
         """
         return [
-            hypercorrelation(unit_features(q), s) for q, s in zip(
-                query, self.encode_support(support, support_masks))
+            hypercorrelation(q, s)
+            for q, s in zip(
+                self.encode_query(query),
+                self.encode_support(support, support_masks))
         ]
+
+    def pyramid(self, correlations: Sequence[Tensor]) -> Tensor:
+        """The pyramid of 4-D convolutions on hypercorrelations that exist.
+
+        Args:
+            correlations (Sequence[Tensor]): Of :meth:`correlate`.
+
+        Returns:
+            Tensor: As of :meth:`forward`.
+        """
+        return self._mix([
+            self._run(block, c) for block, c in zip(self.squeeze, correlations)
+        ])
+
+    def _mix(self, squeezed: Sequence[Tensor]) -> Tensor:
+        """From the deepest level up, and the mean over the support plane."""
+        mixed = squeezed[0]
+        for mix, shallower in zip(self.mix, squeezed[1:]):
+            mixed = _resize_query(mixed, shallower.shape[2:4])
+            mixed, shallower = _same_support(mixed, shallower)
+            mixed = self._run(mix, mixed + shallower)
+        # the same as over the last two dimensions, but in the memory's order
+        return mixed.movedim(1, -1).mean(dim=(3, 4)).movedim(-1, 1)
 
     def _run(self, block: Callable[..., Tensor], *inputs) -> Tensor:
         if not (self.with_cp and torch.is_grad_enabled()):
@@ -174,25 +230,7 @@ class HypercorrelationPyramid(BaseModule):
 
 
 class _Block(nn.Sequential):
-    """[4-D convolution, norm, ReLU] for each step of the channels."""
-
-    def __init__(self, channels: Sequence[int], kernel_sizes: Sequence[int],
-                 support_strides: Sequence[int], conv_cfg: dict,
-                 norm_cfg: dict) -> None:
-        layers = []
-        for i, (kernel, stride) in enumerate(zip(kernel_sizes, support_strides)):
-            layers += [
-                MODELS.build(
-                    dict(
-                        conv_cfg,
-                        in_channels=channels[i],
-                        out_channels=channels[i + 1],
-                        kernel_size=kernel,
-                        support_stride=stride)),
-                build_norm_layer(norm_cfg, channels[i + 1])[1],
-                nn.ReLU(inplace=True)
-            ]
-        super().__init__(*layers)
+    """[4-D convolution, norm, ReLU], repeated."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self._after_first(self[0](x))
@@ -213,6 +251,26 @@ class _Block(nn.Sequential):
                 if isinstance(layer, nn.GroupNorm) else layer(image))
             x = image.unflatten(3, x.shape[3:])
         return x
+
+
+def _block(channels: Sequence[int], kernel_sizes: Sequence[int],
+           support_strides: Sequence[int], conv_cfg: dict,
+           norm_cfg: dict) -> _Block:
+    """[4-D convolution, norm, ReLU] for each step of the channels."""
+    layers = []
+    for i, (kernel, stride) in enumerate(zip(kernel_sizes, support_strides)):
+        layers += [
+            MODELS.build(
+                dict(
+                    conv_cfg,
+                    in_channels=channels[i],
+                    out_channels=channels[i + 1],
+                    kernel_size=kernel,
+                    support_stride=stride)),
+            build_norm_layer(norm_cfg, channels[i + 1])[1],
+            nn.ReLU(inplace=True)
+        ]
+    return _Block(*layers)
 
 
 def _resize_query(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -25,8 +25,8 @@ class FewShotSegmentor(BaseSegmentor):
     """Base of the few-shot segmentors: an episode in, a mask out.
 
     It holds a frozen backbone with its feature taps, and merges K supports by
-    the published vote. A method implements :meth:`encode_support` and
-    :meth:`segment`.
+    the published vote. A method implements :meth:`encode_support`,
+    :meth:`encode_query` and :meth:`decode`.
 
     Inputs of every mode are those of :class:`FewShotDataPreProcessor`:
     ``dict(query=(B, 3, H, W), support=(B, K, 3, H, W))`` and a list of B
@@ -101,11 +101,14 @@ class FewShotSegmentor(BaseSegmentor):
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
         """
+        # which convolutions on the CPU, and in half precision on a GPU, prefer
+        images = images.contiguous(memory_format=torch.channels_last)
         if self.feature_cache is None and self.training:
             return self.taps(images)
         extract = self.taps if self.feature_cache is None else self.feature_cache
         each = [extract(image) for image in images.split(1)]
-        # also of one image: as a view of tokens it would be multiplied otherwise
+        if len(each) == 1 and self.feature_cache is None:
+            return each[0]
         return [[torch.cat(maps) for maps in zip(*level)] for level in zip(*each)]
 
     @abstractmethod
@@ -118,31 +121,72 @@ class FewShotSegmentor(BaseSegmentor):
             masks (Tensor): bool, ``(B * K, H, W)``.
 
         Returns:
-            Any: What :meth:`segment` wants.
+            Any: What :meth:`decode` wants.
         """
 
     @abstractmethod
-    def segment(self, query: Tensor, support: Any) -> Tensor:
+    def encode_query(self, images: Tensor) -> Any:
+        """Encode queries, once for any number of supports.
+
+        Args:
+            images (Tensor): Normalised images, ``(B, 3, H, W)``.
+
+        Returns:
+            Any: What :meth:`decode` wants.
+        """
+
+    @abstractmethod
+    def decode(self, query: Any, support: Any) -> Tensor:
         """Segment each query once per support.
 
         Args:
-            query (Tensor): Normalised images, ``(B, 3, H, W)``.
+            query (Any): Of :meth:`encode_query`.
             support (Any): Of :meth:`encode_support`.
 
         Returns:
             Tensor: Logits of background and foreground, ``(B, K, 2, h, w)``.
         """
 
+    def segment(self, images: Tensor, support: Any) -> Tensor:
+        """Segment images with supports that were encoded before.
+
+        Args:
+            images (Tensor): Normalised images, ``(B, 3, H, W)``.
+            support (Any): Of :meth:`encode_support`.
+
+        Returns:
+            Tensor: As of :meth:`decode`.
+        """
+        return self.decode(self.encode_query(images), support)
+
     def encode_decode(self, inputs: Dict[str, Tensor],
                       data_samples: List[FewShotDataSample]) -> Tensor:
         """Segment each query once per support of its episode.
 
+        In eval mode one support at a time, in the memory that one takes. Then
+        the libraries choose their algorithms, and with them the last bits of
+        a logit, independent of the batch.
+
         Returns:
-            Tensor: As of :meth:`segment`.
+            Tensor: As of :meth:`decode`.
         """
-        masks = torch.cat([s.support_masks for s in data_samples]) == 1
-        support = self.encode_support(inputs['support'].flatten(0, 1), masks)
-        return self.segment(inputs['query'], support)
+        masks = torch.stack([s.support_masks for s in data_samples]) == 1
+        if self.training:
+            support = self.encode_support(
+                inputs['support'].flatten(0, 1), masks.flatten(0, 1))
+            return self.segment(inputs['query'], support)
+        return torch.cat([
+            self._decode_in_turn(self.encode_query(query), *supports)
+            for query, *supports in zip(inputs['query'].split(1),
+                                        inputs['support'], masks)
+        ])
+
+    def _decode_in_turn(self, query: Any, images: Tensor,
+                        masks: Tensor) -> Tensor:
+        return torch.cat([
+            self.decode(query, self.encode_support(*support))
+            for support in zip(images.split(1), masks.split(1))
+        ], dim=1)
 
     def _forward(self, inputs: Dict[str, Tensor],
                  data_samples: List[FewShotDataSample]) -> Tensor:
@@ -166,10 +210,6 @@ class FewShotSegmentor(BaseSegmentor):
             data_samples: List[FewShotDataSample]) -> List[FewShotDataSample]:
         """``mode='predict'``: K masks per query, merged by vote.
 
-        One episode at a time: the convolution libraries choose their algorithm
-        by the shape, so the last bits of a logit, and with them a pixel on the
-        edge, would depend on the batch.
-
         Masks have the size of the ground truth that they will be compared
         with; without one, that of the query on disk.
 
@@ -178,9 +218,8 @@ class FewShotSegmentor(BaseSegmentor):
             (int64, ``(1, H, W)``, 0 or 1) and ``seg_logits`` (float,
             ``(2, H, W)``, the mean of the K supports' logits).
         """
-        for b, sample in enumerate(data_samples):
-            episode = {key: images[b:b + 1] for key, images in inputs.items()}
-            logits, = self.encode_decode(episode, [sample])
+        batch = self.encode_decode(inputs, data_samples)
+        for sample, logits in zip(data_samples, batch):
             if 'gt_sem_seg' in sample:
                 size = sample.gt_sem_seg.shape
             else:

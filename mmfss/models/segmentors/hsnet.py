@@ -48,7 +48,12 @@ class HSNet(FewShotSegmentor):
         """The supports' masked unit features; see the base class."""
         return self.neck.encode_support(self.extract_feat(images), masks)
 
-    def segment(self, query: Tensor, support: List[List[Tensor]]) -> Tensor:
+    def encode_query(self, images: Tensor) -> List[List[Tensor]]:
+        """The queries' unit features; see the base class."""
+        return self.neck.encode_query(self.extract_feat(images))
+
+    def decode(self, query: List[List[Tensor]],
+               support: List[List[Tensor]]) -> Tensor:
         """Segment each query once per support; see the base class."""
-        context = self.neck.encode(self.extract_feat(query), support)
-        return self.decode_head(context).unflatten(0, (len(query), -1))
+        logits = self.decode_head(self.neck.encode(query, support))
+        return logits.unflatten(0, (len(query[0][0]), -1))
