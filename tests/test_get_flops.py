@@ -25,26 +25,41 @@ def get_flops(config, *args):
     return done.stdout
 
 
-def conv4d(kernel_type, k, c_in, c_out):
-    """Multiply-adds per position of the output."""
-    return {
-        'CenterPivotConv4d': 2 * k**2 * c_in * c_out,
-        'FullConv4d': k**4 * c_in * c_out,
-        'SeparableConv4d': k**2 * (c_in + c_out) * c_out,
-    }[kernel_type]
+def support_plane(k, c_in, c_out, query, before, after, shot):
+    """A convolution over squares of a support plane, at ``query`` positions.
+
+    On a plane no larger than its kernel it is a matrix product, for which the
+    kernel is made a matrix once.
+    """
+    if before**2 > k**2:
+        return shot * k**2 * c_in * c_out * query * after**2
+    matrix = c_in * c_out * before**2 * after**2
+    return shot * matrix * query + matrix * k**2
 
 
-def pyramid_by_hand(kernel_type, maps, sides):
+def conv4d(kernel_type, k, c_in, c_out, query, before, after, shot):
+    """Multiply-adds of one convolution."""
+    places = shot * query * after**2
+    if kernel_type == 'FullConv4d':
+        return k**4 * c_in * c_out * places
+    width = c_in if kernel_type == 'CenterPivotConv4d' else c_out
+    return k**2 * width * c_out * places + support_plane(
+        k, c_in, c_out, query, before, after, shot)
+
+
+def pyramid_by_hand(kernel_type, maps, sides, shot):
     """Squares of these sides, deep to shallow, for query and support alike."""
     total = 0
     for level, side in enumerate(sides):
         support, c_in = side, maps[level]
         for k, stride, c_out in zip(KERNELS[level], STRIDES[level], CHANNELS):
-            support = -(-support // stride)
-            total += conv4d(kernel_type, k, c_in, c_out) * (side * support)**2
+            before, support = support, -(-support // stride)
+            total += conv4d(kernel_type, k, c_in, c_out, side**2, before, support,
+                            shot)
             c_in = c_out
         if level:  # mixing
-            total += 3 * conv4d(kernel_type, 3, 128, 128) * (side * support)**2
+            total += 3 * conv4d(kernel_type, 3, 128, 128, side**2, support,
+                                support, shot)
     return total
 
 
@@ -59,7 +74,7 @@ def test_counts_equal_hand_formulas(kernel_type, shot):
                   f'model.neck.conv_cfg.type={kernel_type}'))
     sides, maps, widths = (2, 4, 8), (3, 6, 4), (2048, 1024, 512)
     counted = result['multiply_adds']
-    assert counted['pyramid'] == shot * pyramid_by_hand(kernel_type, maps, sides)
+    assert counted['pyramid'] == pyramid_by_hand(kernel_type, maps, sides, shot)
     assert counted['correlation'] == shot * sum(
         n * width * side**4 for side, n, width in zip(sides, maps, widths))
     before, after = 8**2, 16**2

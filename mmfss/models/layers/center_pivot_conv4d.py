@@ -2,7 +2,6 @@ from typing import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmfss.registry import MODELS
 
@@ -48,8 +47,7 @@ class CenterPivotConv4d(Conv4d):
 
         It never exists as a whole: the query plane's convolution needs it at
         the kept support positions only, and the support plane's needs one query
-        position at a time. In training, the parts are computed again for the
-        gradient rather than kept.
+        position at a time. (Training keeps the parts for the gradient.)
 
         Args: as of :meth:`Conv4d.correlate`.
         """
@@ -66,22 +64,11 @@ class CenterPivotConv4d(Conv4d):
             supports = [x[n:n + 1] for x in support]
             for i in range(0, rows, step):
                 queries = [x[n // shots, None, :, i:i + step] for x in query]
-                part = (
-                    checkpoint(
-                        self._correlate_over_support,
-                        queries,
-                        supports,
-                        use_reentrant=False,
-                        preserve_rng_state=False) if torch.is_grad_enabled()
-                    else self._correlate_over_support(queries, supports))
-                parts.append(part[0])
+                part, = self._over_support(hypercorrelation(queries, supports))
+                parts.append(part)
         over_support = torch.cat([x.movedim(0, -1) for x in parts])
         over_support = over_support.unflatten(0, (-1, rows)).movedim(-1, 1)
         return over_support.add_(over_query)
-
-    def _correlate_over_support(self, query: Sequence[Tensor],
-                                support: Sequence[Tensor]) -> Tensor:
-        return self._over_support(hypercorrelation(query, support))
 
     def _over_query(self, x: Tensor) -> Tensor:
         conv = self.query_conv
