@@ -1,7 +1,4 @@
-import difflib
-import glob
 import os
-import os.path as osp
 from collections import defaultdict
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
@@ -18,13 +15,12 @@ from torch import Tensor
 
 from mmfss.datasets.transforms.pack_few_shot_inputs import to_tensor
 from mmfss.models.backbones import FeatureCache
-from mmfss.models.layers import merge_votes
 from mmfss.models.segmentors import FewShotSegmentor
 from mmfss.registry import TRANSFORMS
 
+from .configs import image_transforms, read_config
 from .images import ImageType, describe, list_images, read_image, read_support
 from .merge_classes import merge_classes
-from .presence import presence, prototypes
 from .result_writer import ResultWriter, palette
 from .support_set import SupportSet
 
@@ -66,7 +62,7 @@ class FewShotInferencer(BaseInferencer):
                  show_progress: bool = True) -> None:
         init_default_scope(scope)
         if isinstance(model, (str, os.PathLike)):
-            model = _read_config(os.fspath(model))
+            model = read_config(os.fspath(model))
         elif not isinstance(model, (dict, Config)):
             raise TypeError(f'model must be a config or its path, not {model!r}.')
         weights = weights or model.get('load_from')
@@ -84,7 +80,7 @@ class FewShotInferencer(BaseInferencer):
             self.model.feature_cache = FeatureCache(
                 self.model.taps, self.cfg.model.backbone, memory_gb=1)
         self.support_set = SupportSet(self.model, self.cfg.model,
-                                      _image_transforms(self.cfg))
+                                      image_transforms(self.cfg))
         self._num_images = 0
 
     def fit(self,
@@ -126,10 +122,13 @@ class FewShotInferencer(BaseInferencer):
                     f'class {class_name!r}: the object in {describe(image)} is so '
                     f'small that nothing of it is left at {pair["img"].shape[:2]} '
                     '(height, width). Cut the image to its surroundings.')
-            by_size[pair['img'].shape].append(pair)
-        self.support_set.supports[class_name] = [
-            self._encode(pairs) for pairs in by_size.values()
-        ]
+            by_size[pair['img'].shape].append(
+                (to_tensor(pair['img']), torch.from_numpy(pair['gt_seg_map']) == 1))
+        self.support_set.add(class_name, [
+            (self._normalized('support', torch.stack(images))[0],
+             torch.stack(masks).to(self._device))
+            for images, masks in (zip(*pairs) for pairs in by_size.values())
+        ])
         return self
 
     @property
@@ -212,11 +211,13 @@ class FewShotInferencer(BaseInferencer):
                     else f'{self._num_images:08d}')
             try:
                 image = read_image(source)
+                query = self.preprocess(image)
             except ValueError as error:
-                failed.append(dict(name=name, error=str(error)))
+                about = '' if name in str(error) else f'{name}: '
+                failed.append(dict(name=name, error=f'{about}{error}'))
                 continue
-            prediction = self.forward(self.preprocess(image), image.shape[:2],
-                                      score_thr, presence_thr)
+            prediction = self.forward(query, image.shape[:2], score_thr,
+                                      presence_thr)
             prediction['name'] = name
             if writer or return_vis:
                 picture = self.visualize(image, prediction)
@@ -260,20 +261,13 @@ class FewShotInferencer(BaseInferencer):
         Returns:
             dict: ``mask``, ``scores`` and ``presence``, see :meth:`__call__`.
         """
-        feature = self.model.extract_feat(query)[0][-1]
-        logits, found = {}, {}
-        for name, groups in self.support_set.supports.items():
-            logit = torch.cat([
-                self.model.segment(query, group['encoded']) for group in groups
-            ], dim=1)[0].float()
-            votes = (logit.softmax(dim=1)[:, 1] > score_thr).sum(dim=0)
-            found[name] = presence(
-                prototypes(feature, merge_votes(votes[None])),
-                torch.cat([group['prototypes'] for group in groups]))
-            # on the CPU: the mask may be as large as a photo
-            logits[name] = logit.cpu() if found[name] >= presence_thr else None
+        logits, presence = self.support_set.segment(query, score_thr)
+        logits = {  # on the CPU: the mask may be as large as a photo
+            name: logit.cpu() if presence[name] >= presence_thr else None
+            for name, logit in logits.items()
+        }
         mask, scores = merge_classes(logits, size, score_thr)
-        return dict(mask=mask.numpy(), scores=scores, presence=found)
+        return dict(mask=mask.numpy(), scores=scores, presence=presence)
 
     def visualize(self, image: np.ndarray, prediction: dict) -> np.ndarray:
         """Draw a mask over its image.
@@ -315,8 +309,7 @@ class FewShotInferencer(BaseInferencer):
             failed=failed)
 
     def _init_pipeline(self, cfg: ConfigDict) -> Compose:
-        return Compose(
-            [TRANSFORMS.build(t) for t in _image_transforms(cfg)])
+        return Compose([TRANSFORMS.build(t) for t in image_transforms(cfg)])
 
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer:
         """Without backends: it draws, and the inferencer writes."""
@@ -332,40 +325,3 @@ class FewShotInferencer(BaseInferencer):
     def _normalized(self, key: str, images: Tensor) -> Tensor:
         data = self.model.data_preprocessor(dict(inputs={key: [images]}))
         return data['inputs'][key]
-
-    @torch.no_grad()
-    def _encode(self, pairs: List[dict]) -> dict:
-        images = torch.stack([to_tensor(pair['img']) for pair in pairs])
-        masks = torch.from_numpy(np.stack([pair['gt_seg_map'] for pair in pairs]))
-        images, masks = self._normalized('support', images)[0], masks == 1
-        masks = masks.to(images.device)
-        return dict(
-            encoded=self.model.encode_support(images, masks),
-            prototypes=prototypes(self.model.extract_feat(images)[0][-1], masks))
-
-
-def _image_transforms(cfg: ConfigDict) -> List[dict]:
-    """What the test pipeline does to each image after loading."""
-    for step in cfg.test_dataloader.dataset.pipeline:
-        if step['type'].split('.')[-1] == 'ForEachImage':
-            return [t for t in step['transforms']
-                    if not t['type'].split('.')[-1].startswith('Load')]
-    raise ValueError(
-        'The config\'s test_dataloader.dataset.pipeline has no ForEachImage, '
-        'whose transforms prepare an image.')
-
-
-def _read_config(path: str) -> Config:
-    if osp.isfile(path):
-        return Config.fromfile(path)
-    repo = osp.join(osp.dirname(__file__), '..', '..', 'configs')
-    configs = {
-        osp.splitext(osp.basename(file))[0]: osp.relpath(file)
-        for folder in (repo, osp.dirname(path) or '.')
-        for file in glob.glob(osp.join(folder, '*.py'))
-    }
-    name = osp.splitext(osp.basename(path))[0]
-    near = [configs[n] for n in difflib.get_close_matches(name, configs)]
-    raise FileNotFoundError(
-        f'There is no config {path} (seen from {osp.abspath(".")}). '
-        f'{"Near: " + ", ".join(near) + "." if near else ""}')

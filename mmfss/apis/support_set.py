@@ -3,11 +3,14 @@ import json
 from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmfss.models.backbones.weights import weights_checksum
+from mmfss.models.layers import merge_votes
 from mmfss.safe_checkpoint import load_from_local
 from mmfss.utils import replacing
+
+from .presence import presence, prototypes
 
 # What changes no support: where weights come from, and what is remembered
 _IRRELEVANT = ('init_cfg', 'pretrained', 'feature_cache')
@@ -36,6 +39,51 @@ class SupportSet:
     def classes(self) -> Tuple[str, ...]:
         """tuple[str]: Names; the first has index 1 in the masks."""
         return tuple(self.supports)
+
+    @torch.no_grad()
+    def add(self, name: str, groups: Sequence[Tuple[Tensor, Tensor]]) -> None:
+        """Encode a class's supports, in place of those that it had.
+
+        Args:
+            name (str): The class.
+            groups (Sequence[tuple[Tensor, Tensor]]): Supports of one size
+                together: normalised images ``(K, 3, H, W)``, masks, bool,
+                ``(K, H, W)``.
+        """
+        self.supports[name] = [
+            dict(
+                encoded=self._model.encode_support(images, masks),
+                prototypes=prototypes(self._deepest(images), masks))
+            for images, masks in groups
+        ]
+
+    @torch.no_grad()
+    def segment(self, query: Tensor,
+                score_thr: float) -> Tuple[Dict[str, Tensor], Dict[str, float]]:
+        """What the supports of each class say about a query.
+
+        Args:
+            query (Tensor): Normalised image, ``(1, 3, H, W)``.
+            score_thr (float): A support finds the object where the softmax of
+                foreground is above it.
+
+        Returns:
+            tuple: By class, logits ``(K, 2, h, w)``, float32, and presence.
+        """
+        feature = self._deepest(query)
+        logits, found = {}, {}
+        for name, groups in self.supports.items():
+            logits[name] = torch.cat([
+                self._model.segment(query, group['encoded']) for group in groups
+            ], dim=1)[0].float()
+            votes = (logits[name].softmax(dim=1)[:, 1] > score_thr).sum(dim=0)
+            found[name] = presence(
+                prototypes(feature, merge_votes(votes[None])),
+                torch.cat([group['prototypes'] for group in groups]))
+        return logits, found
+
+    def _deepest(self, images: Tensor) -> Tensor:
+        return self._model.extract_feat(images)[0][-1]
 
     def save(self, path: str) -> None:
         """Write everything to one file, whole or not at all.

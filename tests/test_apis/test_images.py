@@ -46,6 +46,13 @@ def test_no_image(teapot, image, message):
         teapot([image])
 
 
+def test_which_array_failed(teapot):
+    good, bad = np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 3))
+    result = teapot([good, bad])
+    name = f'{int(result["predictions"][0]["name"]) + 1:08d}'
+    assert result['failed'][0]['error'].startswith(f'{name}: an image array')
+
+
 def test_masks_that_cannot_be_meant(inferencer, photo):
     image = photo('teapot/00')
     with Image.open(image) as opened:
