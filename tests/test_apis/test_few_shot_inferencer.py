@@ -22,7 +22,7 @@ def same(one, other):
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
-@pytest.mark.parametrize('shot', [1, 3])
+@pytest.mark.parametrize('shot', [1, 2, 5])
 def test_the_mask_is_that_of_predict(inferencer, shot):
     dataset = DATASETS.build(small_config(shot).test_dataloader.dataset)
     shapes, areas = set(), []
