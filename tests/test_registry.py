@@ -7,7 +7,7 @@ from mmfss import registry
 def test_every_registry_is_a_child_of_mmengines():
     ours = [r for r in vars(registry).values() if isinstance(r, Registry)
             and r.scope == 'mmfss']
-    assert len(ours) == 21
+    assert len(ours) == 22
     assert all(r.parent.scope == 'mmengine' for r in ours)
 
 

@@ -35,8 +35,9 @@ class FewShotDataPreProcessor(BaseDataPreprocessor):
 
         Args:
             data (dict): ``inputs`` with lists (one item per episode) of
-                ``query`` ``(3, H, W)`` and ``support`` ``(K, 3, H, W)``, uint8;
-                and ``data_samples``, a list of :obj:`FewShotDataSample`.
+                ``query`` ``(3, H, W)`` and ``support`` ``(K, 3, H, W)``, uint8,
+                or of one of the two; and ``data_samples``, a list of
+                :obj:`FewShotDataSample`.
             training (bool): Training and testing do the same here.
 
         Returns:
@@ -48,8 +49,8 @@ class FewShotDataPreProcessor(BaseDataPreprocessor):
         """
         data = self.cast_data(data)
         inputs = {
-            key: self._normalize(self._stack(data['inputs'][key], key))
-            for key in ('query', 'support')
+            key: self._normalize(self._stack(images, key))
+            for key, images in data['inputs'].items()
         }
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
 

@@ -9,6 +9,7 @@ from mmfss.registry import VISUALIZERS
 from mmfss.structures import FewShotDataSample
 
 SUPPORT, PREDICTION, TRUTH = (255, 165, 0), (230, 30, 60), (30, 160, 70)
+MAX_SIDE = 2048  # of a picture of classes
 
 
 @VISUALIZERS.register_module()
@@ -66,6 +67,41 @@ class FewShotVisualizer(Visualizer):
             panels.append(
                 self._panel(query, truth == 1, TRUTH, 'ground truth', shape))
         return np.concatenate(panels, axis=1)
+
+    def draw_classes(self, image: np.ndarray, mask: np.ndarray,
+                     classes: Sequence[str],
+                     colors: Sequence[Sequence[int]]) -> np.ndarray:
+        """Draw a mask of several classes over its image, with a legend.
+
+        Args:
+            image (np.ndarray): RGB, uint8, ``(H, W, 3)``.
+            mask (np.ndarray): uint8, ``(H, W)``; 0 is background, n the n-th
+                class.
+            classes (Sequence[str]): Their names.
+            colors (Sequence[Sequence[int]]): RGB of each.
+
+        Returns:
+            np.ndarray: RGB, uint8, at most :data:`MAX_SIDE` pixels high or wide.
+        """
+        shrink = MAX_SIDE / max(image.shape)
+        if shrink < 1:
+            size = [max(1, round(side * shrink)) for side in mask.shape[::-1]]
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        painted = np.array([(0, 0, 0), *colors], np.uint8)[mask]
+        blend = cv2.addWeighted(image, 1 - self.alpha, painted, self.alpha, 0)
+        picture = np.where(mask[..., None] > 0, blend, image)
+        side = max(mask.shape)
+        canvas = Image.fromarray(picture)
+        draw = ImageDraw.Draw(canvas)
+        font, y = ImageFont.load_default(max(12, side // 40)), 0
+        for index in np.unique(mask[mask > 0]):
+            box = draw.textbbox((4, y + 4), classes[index - 1], font=font)
+            draw.rectangle((0, y, box[2] + 4, box[3] + 4), tuple(colors[index - 1]))
+            draw.text((4, y + 4), classes[index - 1], 'white', font,
+                      stroke_width=1, stroke_fill='black')
+            y = box[3] + 5
+        return np.asarray(canvas)
 
     def add_datasample(self,
                        name: str,

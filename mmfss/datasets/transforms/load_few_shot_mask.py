@@ -44,7 +44,7 @@ class LoadFewShotMask(BaseTransform):
                 f'the mask has size {mask.shape[:2]} (height, width), the image '
                 f'{results["img"].shape[:2]}. Replace one of them.')
         if results['class_value'] is None:
-            label = self._foreground(mask, results.get('foreground_from', 1))
+            label = self.foreground(mask, results.get('foreground_from', 1))
         else:
             self._check_values(mask, results['num_classes'])
             label = (mask == results['class_value']).astype(np.uint8)
@@ -54,7 +54,17 @@ class LoadFewShotMask(BaseTransform):
         return results
 
     @staticmethod
-    def _foreground(mask: np.ndarray, foreground_from: int) -> np.ndarray:
+    def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:
+        """Reduce a binary mask to 0 and 1.
+
+        Args:
+            mask (np.ndarray): ``(H, W)`` or ``(H, W, C)``; transparency, the
+                last of 2 or 4 channels, is ignored.
+            foreground_from (int): The least foreground value. Defaults to 1.
+
+        Returns:
+            np.ndarray: uint8, ``(H, W)``.
+        """
         if mask.ndim == 3:
             colours = 3 if mask.shape[-1] >= 3 else 1  # the rest is alpha
             mask = mask[..., :colours].max(axis=-1)

@@ -62,14 +62,14 @@ class PackFewShotInputs(BaseTransform):
         sample.support_masks = torch.from_numpy(
             np.stack([s['gt_seg_map'] for s in supports]))
         inputs = dict(
-            query=_to_tensor(query['img']),
-            support=torch.stack([_to_tensor(s['img']) for s in supports]))
+            query=to_tensor(query['img']),
+            support=torch.stack([to_tensor(s['img']) for s in supports]))
         return dict(inputs=inputs, data_samples=sample)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(meta_keys={self.meta_keys})'
 
 
-def _to_tensor(img: np.ndarray) -> torch.Tensor:
+def to_tensor(img: np.ndarray) -> torch.Tensor:
     """``(H, W, 3)`` array to a contiguous ``(3, H, W)`` tensor."""
     return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

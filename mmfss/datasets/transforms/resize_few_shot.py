@@ -31,8 +31,10 @@ class ResizeFewShot(Resize):
             interpolation='bilinear')
 
     def _resize_seg(self, results: dict) -> None:
-        """Resize the mask to the image's new size."""
-        mask = results['gt_seg_map']
+        """Resize the mask, if there is one, to the image's new size."""
+        mask = results.get('gt_seg_map')
+        if mask is None:
+            return
         rows, columns = (
             nearest_index(*sizes)
             for sizes in zip(mask.shape, results['img_shape']))

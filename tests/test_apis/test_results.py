@@ -1,0 +1,120 @@
+"""What is written, and the command line."""
+import os
+import runpy
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import REPO
+from tests.test_apis.conftest import CONFIG
+
+
+def test_files(teapot, photo, tmp_path):
+    coco = pytest.importorskip('pycocotools.coco')
+    teapot.fit(photo('clock/00'), photo('clock/00', 'masks'), 'clock')
+    sources = [photo('teapot/01'), photo('clock/01'), read(photo('clock/02'))]
+    result = teapot(sources, out_dir=str(tmp_path), presence_thr=0)
+    names = [os.path.basename(p['pred_path']) for p in result['predictions']]
+    assert names[:2] == ['01.png', '01_2.png'] and names[2][:-4].isdigit()
+    coco = coco.COCO(str(tmp_path / 'predictions.json'))
+    assert [c['name'] for c in coco.cats.values()] == ['teapot', 'clock']
+    for n, prediction in enumerate(result['predictions'], 1):
+        mask = prediction['mask']
+        assert mask.any()
+        with Image.open(prediction['pred_path']) as image:
+            assert image.mode == 'P' and np.array_equal(np.array(image), mask)
+        with Image.open(prediction['vis_path']) as image:
+            assert image.size == mask.shape[::-1]
+        assert coco.imgs[n]['file_name'] == prediction['name']
+        assert coco.imgs[n]['presence'] == prediction['presence']
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=n))
+        assert sum(a['category_id'] * coco.annToMask(a).astype(int)
+                   for a in annotations).tolist() == mask.tolist()
+        for a in annotations:
+            assert a['area'] == (mask == a['category_id']).sum()
+            name = teapot.classes[a['category_id'] - 1]
+            assert a['score'] == prediction['scores'][name] > 0
+
+
+def test_without_pycocotools(teapot, photo, tmp_path, monkeypatch, log):
+    monkeypatch.setattr('mmfss.apis.result_writer.coco_mask', None)
+    result = teapot(photo('teapot/01'), out_dir=str(tmp_path), return_masks=False)
+    assert sorted(os.listdir(tmp_path)) == ['pred', 'vis']
+    assert 'pip install pycocotools' in log[-1]
+    assert 'mask' not in result['predictions'][0]
+
+
+def test_what_is_written_survives_a_stop(teapot, photo, tmp_path, monkeypatch):
+    segment, calls = teapot.model.segment, []
+
+    def stopped(query, support):
+        calls.append(query)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return segment(query, support)
+
+    monkeypatch.setattr(teapot.model, 'segment', stopped)
+    with pytest.raises(KeyboardInterrupt):
+        teapot([photo('teapot/01'), photo('teapot/02')], out_dir=str(tmp_path))
+    assert os.listdir(tmp_path / 'pred') == ['01.png']
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.array(image.resize((70, 50)))[..., ::-1]
+
+
+@pytest.fixture
+def infer(monkeypatch, capsys, tmp_path):
+    """Run the tool in this process: exit code, output, errors."""
+
+    def run(*args):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(REPO / 'tools' / 'infer.py'), run_name='__main__')
+        return (stopped.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_tool(infer, weights, photo, tmp_path):
+    pair = [f'{photo(f"teapot/0{n}")}:{photo(f"teapot/0{n}", "masks")}'
+            for n in range(2)]
+    shutil.copy(photo('clock/00'), tmp_path / 'c:1.jpg')
+    shutil.copy(photo('clock/00', 'masks'), tmp_path / 'c:1.png')
+    code, out, _ = infer(
+        CONFIG, weights, '--support', *pair, '--class-name', 'teapot', '--support',
+        'c:1.jpg:c:1.png', '--class-name', 'clock', '--save-support', 'mine.pth',
+        '--query', photo('teapot/02'), '--out-dir', 'first', '--presence-thr', 0)
+    assert code == 0 and 'teapot found (presence 0.' in out
+    (tmp_path / 'empty.jpg').touch()
+    code, out, _ = infer(
+        CONFIG, weights, '--load-support', 'mine.pth', '--query',
+        photo('teapot/02'), 'empty.jpg', '--out-dir', 'second', '--presence-thr', 0)
+    assert code == 1 and 'The results are in second' in out
+    first, second = (tmp_path / folder / 'pred' / '02.png'
+                     for folder in ('first', 'second'))
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as image:
+        assert np.array(image).any()
+
+
+@pytest.mark.parametrize('args, code, message', [
+    (['--query', 'a.jpg'], 2, 'give --support or --load-support'),
+    (['--support', 'a.jpg:a.png'], 2, 'give --query, or --save-support'),
+    (['--support', 'a:b', '--support', 'c:d', '--query', 'e'], 2,
+     '2 --support and 0 --class-name'),
+    (['--support', 'a.jpg:a.png', '--query', 'b.jpg'], 1,
+     'infer.py: --support a.jpg:a.png: there is no file a.jpg and no file a.png.'),
+    (['--support', 'a.jpg', '--query', 'b.jpg'], 1, 'write IMG:MASK'),
+])
+def test_wrong_arguments(infer, weights, args, code, message):
+    done, _, errors = infer(CONFIG, weights, *args)
+    assert done == code and message in errors.splitlines()[-1]
+    done, _, errors = infer('configs/hsnet_mobilenet_objects30.py', weights,
+                            '--support', 'a:b', '--query', 'c')
+    assert done == 1 and 'hsnet_mobilenetv2_objects30.py' in errors

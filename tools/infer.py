@@ -1,0 +1,126 @@
+"""Segment your own classes from a few annotated images of each."""
+import argparse
+import os.path as osp
+import sys
+
+from mmfss.apis import FewShotInferencer
+
+EXAMPLES = """examples:
+  # one class, three annotated photos (mask: not black = the object)
+  python tools/infer.py configs/hsnet_mobilenetv2_objects30.py epoch_15.pth \\
+      --support 1.jpg:1.png 2.jpg:2.png 3.jpg:3.png --class-name teapot \\
+      --query photos/ --out-dir out
+
+  # two classes, kept for later
+  python tools/infer.py CONFIG WEIGHTS \\
+      --support t.jpg:t.png --class-name teapot \\
+      --support c1.jpg:c1.png c2.jpg:c2.png --class-name clock \\
+      --save-support mine.pth --query 'photos/*.jpg' --out-dir out
+  python tools/infer.py CONFIG WEIGHTS --load-support mine.pth \\
+      --query more/ --out-dir out2
+
+The exit code is 0 if every image was segmented, else 1."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help='config file')
+    parser.add_argument('weights', help='checkpoint file or https URL')
+    parser.add_argument(
+        '--support', nargs='+', action='append', default=[], metavar='IMG:MASK',
+        help='annotated images of a class; once per class')
+    parser.add_argument(
+        '--class-name', action='append', default=[], metavar='NAME',
+        help='of each --support, in the same order; default, of a single one: '
+        'object')
+    parser.add_argument(
+        '--query', nargs='+', default=[], metavar='PATH',
+        help='images, folders or glob patterns to segment')
+    parser.add_argument(
+        '--out-dir', default='out', help='where the results go; default: out')
+    parser.add_argument('--save-support', metavar='FILE', help='keep the classes')
+    parser.add_argument(
+        '--load-support', metavar='FILE', help='begin with the classes of a file')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.5,
+        help='least foreground score of a pixel; default: 0.5')
+    parser.add_argument(
+        '--presence-thr', type=float, default=0.3,
+        help='a class whose presence in an image is below it gets no pixel; '
+        '0: every class is there; default: 0.3')
+    parser.add_argument('--device', help='default: the GPU, if there is one')
+    args = parser.parse_args()
+    if not args.class_name and len(args.support) == 1:
+        args.class_name = ['object']
+    if len(args.class_name) != len(args.support):
+        parser.error(f'there are {len(args.support)} --support and '
+                     f'{len(args.class_name)} --class-name: give one of each per '
+                     'class')
+    if not args.support and not args.load_support:
+        parser.error('give --support or --load-support')
+    if not args.query and not args.save_support:
+        parser.error('give --query, or --save-support, or both')
+    return args
+
+
+def split_pair(pair: str) -> list:
+    """Image and mask of ``IMG:MASK``, at the colon that makes two files."""
+    colons = [n for n, character in enumerate(pair) if character == ':']
+    parts = [(pair[:n], pair[n + 1:]) for n in colons]
+    for part in parts:
+        if all(map(osp.isfile, part)):
+            return part
+    if not parts:
+        raise ValueError(f'--support {pair}: write IMG:MASK, the image, a colon '
+                         'and its mask.')
+    missing = [p for p in parts[0] if not osp.isfile(p)]
+    raise FileNotFoundError(f'--support {pair}: there is no file '
+                            f'{" and no file ".join(missing)}.')
+
+
+def infer(args: argparse.Namespace) -> dict:
+    """Fit and segment.
+
+    Returns:
+        dict: The inferencer's result; without a query, nothing failed.
+    """
+    inferencer = FewShotInferencer(args.model, args.weights, args.device)
+    if args.load_support:
+        inferencer.load_support(args.load_support)
+    for pairs, name in zip(args.support, args.class_name):
+        images, masks = zip(*map(split_pair, pairs))
+        inferencer.fit(images, masks, name)
+    if args.save_support:
+        inferencer.save_support(args.save_support)
+    if not args.query:
+        return dict(failed=[])
+    return inferencer(
+        args.query,
+        out_dir=args.out_dir,
+        score_thr=args.score_thr,
+        presence_thr=args.presence_thr,
+        return_masks=False)
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        result = infer(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f'infer.py: {error}', file=sys.stderr)
+        return 1
+    for prediction in result.get('predictions', []):
+        print(f'{prediction["name"]}: ' + ', '.join(
+            f'{name} {"found" if prediction["scores"][name] else "not found"} '
+            f'(presence {presence:.2f})'
+            for name, presence in prediction['presence'].items()))
+    if args.query:
+        print(f'The results are in {args.out_dir}.')
+    return 1 if result['failed'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
