@@ -127,6 +127,28 @@ def test_ema(tmp_path, monkeypatch):
         assert all(torch.equal(saved[part][k], again[part][k]) for k in trained)
 
 
+def test_ema_with_several_shots(tmp_path, monkeypatch):
+    """Every number of supports is tested with the averaged weights."""
+    validated = []
+    call_hook = Runner.call_hook
+
+    def record(runner, name, **kwargs):
+        call_hook(runner, name, **kwargs)
+        if name == 'before_val_iter':
+            weights = runner.model.decode_head.after[2].weight
+            validated.append(weights.detach().clone())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, 'call_hook', record)
+        train(tmp_path / 'run', snippet('EMAHook').replace('0.001', '0.2'),
+              val_cfg__type='MultiShotValLoop', val_cfg__shots=(1, 2),
+              default_hooks__checkpoint__save_best='mIoU_1shot')
+    saved = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=False)
+    expected = saved['state_dict']['decode_head.after.2.weight']
+    assert len(validated) > 2
+    assert all(torch.equal(weights, expected) for weights in validated)
+
+
 def test_early_stopping(tmp_path):
     """So short a training predicts background: the mIoU stays 0."""
     text = snippet('EarlyStopping').replace('patience=10', 'patience=2')

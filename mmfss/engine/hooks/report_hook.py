@@ -35,9 +35,10 @@ class ReportHook(Hook):
     def __init__(self, out_file: Optional[str] = None) -> None:
         self.out_file = out_file
 
-    def before_val_epoch(self, runner) -> None:
-        """Log the protocol of a validation."""
-        self._log(runner, runner.val_loop)
+    def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Log the protocol of a validation, which may have several lists."""
+        if batch_idx == 0:
+            self._log(runner, runner.val_loop)
 
     def before_test_epoch(self, runner) -> None:
         """Log the protocol of a test."""

@@ -51,11 +51,11 @@ class MultiShotValLoop(ValLoop):
             dict[str, float]: The figures of every number of supports.
         """
         self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
         self.runner.model.eval()
         figures = {}
         for shot, dataloader in self.dataloaders.items():
             self.dataloader = dataloader  # which the hooks look at
-            self.runner.call_hook('before_val_epoch')
             for idx, data_batch in enumerate(dataloader):
                 self.run_iter(idx, data_batch)
             metrics = self.evaluator.evaluate(len(dataloader.dataset))
