@@ -131,4 +131,16 @@ def prepare_distributed(cfg) -> None:
         broadcast_buffers=False)
 
 
+def leave_distributed() -> None:
+    """End what :func:`prepare_distributed` began, when all processes are done.
+
+    mmengine leaves the connections to the interpreter's end. Their threads may
+    outlive it by a moment, and then abort a process whose work was done
+    ("terminate called without an active exception").
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 _refuse_mixed_lines()

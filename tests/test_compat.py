@@ -29,3 +29,16 @@ def test_zoo_without_a_working_torchvision(tmp_path, code):
         cwd=tmp_path, text=True, capture_output=True, check=True)
     assert done.stdout.splitlines() == ['ResNet', '[]']
     assert 'Warning' not in done.stderr
+
+
+def test_the_connections_between_processes_are_closed():
+    done = subprocess.run(
+        [sys.executable, '-c', 'import torch.distributed as dist\n'
+         'from mmfss.compat import leave_distributed\n'
+         'leave_distributed()\n'
+         "dist.init_process_group('gloo', store=dist.HashStore(), rank=0,"
+         ' world_size=1)\n'
+         'leave_distributed()\n'
+         'print(dist.is_initialized())'],
+        text=True, capture_output=True, check=True)
+    assert done.stdout == 'False\n'

@@ -6,7 +6,7 @@ import torch
 from cli import add_amp_argument, add_common_arguments, load_config
 from mmengine.runner import Runner
 
-from mmfss.compat import prepare_distributed
+from mmfss.compat import leave_distributed, prepare_distributed
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +47,7 @@ def main() -> None:
 
     prepare_distributed(cfg)
     Runner.from_cfg(cfg).train()
+    leave_distributed()
 
 
 if __name__ == '__main__':
