@@ -134,9 +134,9 @@ def prepare_distributed(cfg) -> None:
 def leave_distributed() -> None:
     """End what :func:`prepare_distributed` began, when all processes are done.
 
-    mmengine leaves the connections to the interpreter's end. Their threads may
-    outlive it by a moment, and then abort a process whose work was done
-    ("terminate called without an active exception").
+    mmengine leaves the connections and their threads to the interpreter's end,
+    where a process whose work was done was seen to abort ("terminate called
+    without an active exception").
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -8,6 +8,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from mmfss import compat
+
 TEST = str(Path(__file__).parents[1] / 'tools' / 'test.py')
 BATCHES = (1, 4)
 WORKERS = (0, 2)
@@ -15,6 +17,9 @@ WORKERS = (0, 2)
 
 def main():
     work_dir, *arguments = sys.argv[1:]
+    # the processes stay connected for the next run
+    leave_distributed, compat.leave_distributed = (
+        compat.leave_distributed, lambda: None)
     for batch, workers in itertools.product(BATCHES, WORKERS):
         name = f'batch{batch}_workers{workers}'
         sys.argv = [
@@ -23,6 +28,7 @@ def main():
             f'work_dir={work_dir}/{name}',
             f'default_hooks.visualization.out_dir={work_dir}/{name}/show']
         runpy.run_path(TEST, run_name='__main__')
+    leave_distributed()
 
 
 if __name__ == '__main__':
