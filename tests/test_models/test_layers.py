@@ -125,13 +125,12 @@ def test_hypercorrelation_need_not_exist_as_a_whole(kernel, learn, monkeypatch):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('height, width', [(40, 8000), (50, 625)])
-def test_group_norm_keeps_its_digits(height, width):
-    """PyTorch's own would be off by 2e-4 and 7e-5 here."""
+def test_group_norm_keeps_its_digits():
+    """PyTorch's own would be off by more than 1e-4 here."""
     torch.manual_seed(0)
     norm = torch.nn.GroupNorm(4, 16)
     torch.nn.init.normal_(norm.weight)
-    image = (1 + torch.rand(2, height, width, 16)).movedim(-1, 1)
+    image = (1 + torch.rand(2, 40, 8000, 16)).movedim(-1, 1)
     weights = torch.randn(image.shape)
     results = []
     for kind, apply in ((torch.float32, lambda x: group_norm(norm, x)),
