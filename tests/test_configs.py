@@ -3,7 +3,6 @@ from pathlib import Path
 import mmpretrain
 import mmseg
 import pytest
-import torch
 import yaml
 from mmengine.config import Config
 from mmengine.runner.checkpoint import get_external_models
@@ -32,6 +31,9 @@ ABLATIONS = {
 def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.default_scope == 'mmfss'
+    if 'timm' in path.stem:
+        pytest.importorskip('timm', reason='needs timm')
+        assert cfg.model.backbone.pop('pretrained')  # would download
     model = MODELS.build(cfg.model)
     parts = path.stem.split('_')
     expected = ABLATIONS.get(parts[0], PARAMETERS.get(parts[1]))
@@ -127,13 +129,10 @@ def test_zoo_weights_are_of_this_backbone(path):
         assert any(cfg.zoo_weights in file.read_text()
                    for file in configs.glob('segformer/*.py'))
         return
-    with torch.device('meta'):
-        theirs = MODELS.build(dict(zoo.model.backbone, _scope_='mmpretrain'))
-        theirs = theirs.state_dict()
-        ours = MODELS.build(cfg.model.backbone).state_dict()
-    assert {k: v.shape for k, v in ours.items()} == {
-        k: v.shape for k, v in theirs.items()
-    }
+    theirs = MODELS.build(dict(zoo.model.backbone, _scope_='mmpretrain'))
+    theirs = {k: v.shape for k, v in theirs.state_dict().items()}
+    ours = MODELS.build(cfg.model.backbone).state_dict()
+    assert {k: v.shape for k, v in ours.items()}.items() <= theirs.items()
     wanted = zoo.get('data_preprocessor') or zoo.model.data_preprocessor
     given = cfg.model.data_preprocessor
     assert given.mean == wanted.mean and given.std == wanted.std
