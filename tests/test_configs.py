@@ -1,10 +1,20 @@
+from pathlib import Path
+
+import mmpretrain
+import mmseg
 import pytest
+import yaml
 from mmengine.config import Config
+from mmengine.runner.checkpoint import get_external_models
 
 from mmfss.registry import MODELS
 from tests.conftest import REPO
 
 CONFIGS = sorted((REPO / 'configs').glob('*.py'))
+ZOO_MODELS = [
+    path for path in sorted((REPO / 'configs/_base_/models').glob('*_*.py'))
+    if 'zoo_weights' in path.read_text()
+]
 PARAMETERS = dict(vgg16=2_570_018, resnet50=2_573_794, resnet101=2_587_394)
 # with ResNet-101; full4d: the published number
 ABLATIONS = {
@@ -21,6 +31,9 @@ ABLATIONS = {
 def test_config(path):
     cfg = Config.fromfile(path)
     assert cfg.default_scope == 'mmfss'
+    if 'timm' in path.stem:
+        pytest.importorskip('timm', reason='needs timm')
+        assert cfg.model.backbone.pop('pretrained')  # would download
     model = MODELS.build(cfg.model)
     parts = path.stem.split('_')
     expected = ABLATIONS.get(parts[0], PARAMETERS.get(parts[1]))
@@ -87,3 +100,40 @@ def test_all_published_configs_are_there():
     assert names >= {
         f'{ablation}_resnet101_pascal5i_fold0' for ablation in ABLATIONS
     }
+
+
+def zoo_entry(url):
+    """What the installed zoo says of a file of weights, or None."""
+    for zoo in (mmpretrain, mmseg):
+        root = Path(zoo.__file__).parent / '.mim'
+        if not root.is_dir():
+            pytest.skip(f'{zoo.__name__} is installed without its model zoo')
+        for file in root.glob('configs/*/metafile.y*ml'):
+            if url in file.read_text():
+                for entry in yaml.safe_load(file.read_text())['Models']:
+                    if entry.get('Weights') == url:
+                        return Config.fromfile(root / entry['Config'])
+    return None
+
+
+@pytest.mark.parametrize('path', ZOO_MODELS, ids=lambda p: p.stem)
+def test_zoo_weights_are_of_this_backbone(path):
+    """The zoo has them, from the same architecture, for the same pixels."""
+    cfg = Config.fromfile(path)
+    if cfg.zoo_weights.startswith('open-mmlab://'):
+        assert cfg.zoo_weights.partition('://')[2] in get_external_models()
+        return
+    zoo = zoo_entry(cfg.zoo_weights)
+    if zoo is None:  # no model of its own, but the start of another's training
+        configs = Path(mmseg.__file__).parent / '.mim' / 'configs'
+        assert any(cfg.zoo_weights in file.read_text()
+                   for file in configs.glob('segformer/*.py'))
+        return
+    theirs = MODELS.build(dict(zoo.model.backbone, _scope_='mmpretrain'))
+    theirs = {k: v.shape for k, v in theirs.state_dict().items()}
+    ours = MODELS.build(cfg.model.backbone).state_dict()
+    assert {k: v.shape for k, v in ours.items()}.items() <= theirs.items()
+    wanted = zoo.get('data_preprocessor') or zoo.model.data_preprocessor
+    given = cfg.model.data_preprocessor
+    assert given.mean == wanted.mean and given.std == wanted.std
+    assert given.bgr_to_rgb == wanted.get('to_rgb', wanted.get('bgr_to_rgb'))

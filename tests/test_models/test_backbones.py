@@ -1,5 +1,4 @@
 """Every registered backbone of the installed zoo."""
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from mmfss.models import FeatureTaps
+from mmfss.models.backbones import preset_taps
 from mmfss.registry import MODELS
 from tests.conftest import REPO
 from tests.test_models.test_hsnet import episodes, hsnet
@@ -23,9 +23,14 @@ BY_OUTPUTS = {
     'mmpretrain.AlexNet', 'mmpretrain.ConvMixer', 'mmpretrain.HiViT',
     'mmpretrain.LeViT', 'mmpretrain.RepMLPNet', 'mmseg.CGNet', 'mmseg.DDRNet',
     'mmseg.ERFNet', 'mmseg.FastSCNN', 'mmseg.ICNet', 'mmseg.PIDNet',
-    'mmseg.STDCContextPathNet', 'mmseg.UNet'
+    'mmseg.STDCContextPathNet', 'mmseg.UNet', 'mmpretrain.TIMMBackbone',
+    'mmseg.TIMMBackbone'
 }
-NO_TIMM = importlib.util.find_spec('timm') is None
+try:
+    import timm  # noqa: F401
+    NO_TIMM = False
+except (ImportError, RuntimeError):  # not there, or without its torchvision
+    NO_TIMM = True
 NONE = {*list_backbones.REASONS} | ({
     'mmpretrain.TIMMBackbone', 'mmseg.TIMMBackbone'
 } if NO_TIMM else set())
@@ -50,19 +55,16 @@ def test_every_registered_backbone(name):
         assert row['taps'] == 'none' and row['reason']
         return
     assert row['reason'] == ''
-    if 'TIMM' not in name:
-        assert row['taps'] == ('outputs' if name in BY_OUTPUTS else 'preset')
-        assert row['images'] == ('multiples of 32' if name in MULTIPLES else
-                                 'img_size' if name in FIXED else 'any')
+    assert row['taps'] == ('outputs' if name in BY_OUTPUTS else 'preset')
+    assert row['images'] == ('multiples of 32' if name in MULTIPLES else
+                             'img_size' if name in FIXED else 'any')
     strides = [level['stride'] for level in row['levels']]
     assert strides == sorted(set(strides), reverse=True)
 
 
 @pytest.mark.parametrize(
     'name',
-    sorted({*list_backbones.registered()} - NONE - BY_OUTPUTS - {
-        'mmpretrain.TIMMBackbone', 'mmseg.TIMMBackbone'
-    }))
+    sorted({*list_backbones.registered()} - NONE - BY_OUTPUTS))
 def test_presets_train(name):
     """Backward, through a narrow neck; the backbone gets no gradient."""
     torch.manual_seed(0)
@@ -83,6 +85,45 @@ def test_presets_train(name):
         assert (p.grad is None) == key.startswith('backbone.')
     first = [block[0].query_conv.weight.grad for block in model.neck.squeeze]
     assert all(grad.isfinite().all() and grad.any() for grad in first)
+
+
+@pytest.mark.parametrize('config, maps', [
+    *((dict(type='mmpretrain.ResNet', depth=depth), blocks)
+      for depth, blocks in ((18, 8), (34, 16), (50, 16), (101, 33), (152, 50))),
+    *((dict(type='mmpretrain.VGG', depth=depth, norm_cfg=norm), depth - 3 + 1)
+      for depth in (11, 13, 16, 19) for norm in (None, dict(type='BN'))),
+    *((dict(type='mmpretrain.DenseNet', arch=arch), layers)
+      for arch, layers in (('121', 58), ('161', 78), ('169', 82), ('201', 98))),
+], ids=lambda v: '-'.join(str(x) for x in v.values()) if isinstance(v, dict) else None)
+def test_every_block_of_every_depth(config, maps):
+    """VGG: each convolution (three of its layers are none), and a pooling."""
+    assert len(preset_taps(MODELS.build(config))) == maps
+
+
+@pytest.mark.skipif(NO_TIMM, reason='needs timm, and a torchvision that it loads')
+@pytest.mark.parametrize('zoo', ['mmpretrain', 'mmseg'])
+@pytest.mark.parametrize('name, kwargs, strides', [
+    ('regnety_002', dict(), (32, 16, 8)),
+    ('vit_tiny_patch16_224', dict(dynamic_img_size=True, dynamic_img_pad=True),
+     (16, )),
+])
+def test_timm(zoo, name, kwargs, strides, log):
+    backbone = dict(
+        type=f'{zoo}.TIMMBackbone',
+        model_name=name,
+        features_only=True,
+        pretrained=False,
+        **kwargs)
+    model = hsnet(backbone).train()
+    assert model.taps.strides == strides
+    assert sum('no preset of taps for TIMMBackbone' in line for line in log) == 1
+    model(*episodes(2, 1, 97, 129), mode='loss')['loss_ce'].backward()
+    for block in model.neck.squeeze:
+        assert block[0].query_conv.weight.grad.any()
+    # pretrained=True, as timm leaves it: nothing more to load
+    model.backbone.is_init = True
+    model.init_weights()
+    assert not any('RANDOM' in line for line in log)
 
 
 @pytest.mark.parametrize('config, tap, output', [
@@ -165,7 +206,7 @@ def test_unknown_backbone_gives_its_outputs_and_says_so(log):
 def test_images_that_the_backbone_cannot_take():
     model = hsnet(dict(type='mmpretrain.HRNet', arch='w18')).eval()
     with pytest.raises(ValueError, match=r'HRNet does not run on images '
-                       r'\(1, 3, 100, 100\).*multiples'):
+                       r'\(1, 3, 100, 100\).*multiples.*384 or 416.*ResizeFewShot'):
         model.extract_feat(torch.zeros(1, 3, 100, 100))
 
 

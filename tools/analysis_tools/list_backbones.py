@@ -139,7 +139,7 @@ ARGS = {
         ffm_cfg=dict(in_channels=384, out_channels=256, scale_factor=4),
         norm_cfg=_BN),
     'mmseg.STDCNet': _STDC,
-    'mmseg.TIMMBackbone': dict(model_name='resnet18', features_only=True),
+    'mmseg.TIMMBackbone': dict(model_name='resnet18', pretrained=False),
     'mmseg.UNet': dict(upsample_cfg=dict(type='mmseg.InterpConv')),
     'mmseg.VisionTransformer': dict(
         embed_dims=192, num_heads=3, num_layers=4),

@@ -136,9 +136,12 @@ class FeatureTaps:
                 raise ValueError(
                     f'{type(self.backbone).__name__} does not run on images '
                     f'{tuple(images.shape)}: {error}. Some backbones need sides '
-                    'that are multiples of their largest stride, or the size '
-                    'that img_size names, or (Swin) pad_small_map=True. Resize the '
-                    'images in the pipeline, or set these in model.backbone.'
+                    'that are multiples of their largest stride (mmpretrain.HRNet: '
+                    'of 32, so 384 or 416, not 400; mmseg.HRNet takes any), or the '
+                    'size that img_size names, or (Swin) pad_small_map=True, or '
+                    '(ViTs of timm) dynamic_img_size=True, dynamic_img_pad=True. '
+                    'Set these in model.backbone, or the scale of ResizeFewShot in '
+                    'the pipeline.'
                 ) from error
         return output, {tap: _tensor(tap, value) for tap, value in seen.items()}
 

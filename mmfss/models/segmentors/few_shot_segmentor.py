@@ -70,8 +70,10 @@ class FewShotSegmentor(BaseSegmentor):
 
     def init_weights(self) -> None:
         """Initialise; loudly if that leaves a frozen backbone random."""
+        # timm's come with the backbone, when it is built
+        loaded = getattr(self.backbone, 'is_init', False)
         super().init_weights()
-        if not pretrained_cfgs(self.backbone):
+        if not (loaded or pretrained_cfgs(self.backbone)):
             print_log(
                 f'The frozen {type(self.backbone).__name__} backbone is RANDOM: '
                 'model.backbone.init_cfg names no pretrained weights. Few-shot '

@@ -1,0 +1,6 @@
+_base_ = [
+    '_base_/models/hsnet_timm-regnety-032.py',
+    '_base_/datasets/pascal5i_fold0.py',
+    '_base_/schedules/adam_350e.py',
+    '_base_/default_runtime.py',
+]
