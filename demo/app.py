@@ -1,0 +1,194 @@
+"""A web page to try a few-shot model: annotate photos, segment others.
+
+pip install -e ".[demo]"
+python demo/app.py [CONFIG CHECKPOINT]
+"""
+import argparse
+import os.path as osp
+from typing import Any, Callable, Optional
+
+import gradio as gr
+import numpy as np
+
+from mmfss.apis import FewShotInferencer
+from mmfss.apis.images import ImageType, read_image, read_support
+
+REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
+PHOTOS = osp.join(REPO, 'demo', 'data', 'objects30')
+MAX_SUPPORTS, MAX_QUERIES = 5, 10
+IMAGES = ['.jpg', '.jpeg', '.png', '.bmp', '.webp']
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Try a few-shot model in a browser.')
+    parser.add_argument(
+        'config', nargs='?',
+        default=osp.join(REPO, 'configs', 'hsnet_mobilenetv2_objects30.py'),
+        help='config file; default: the quick start\'s')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        default=osp.join(REPO, 'work_dirs', 'quickstart', 'epoch_15.pth'),
+        help='checkpoint file or https URL; default: the quick start\'s')
+    parser.add_argument('--device', help='default: the GPU, if there is one')
+    parser.add_argument(
+        '--host', default='127.0.0.1',
+        help='address to listen at; default: 127.0.0.1, this computer only')
+    parser.add_argument('--port', type=int, default=7860, help='default: 7860')
+    parser.add_argument(
+        '--max-file-size', default='20mb', help='of an upload; default: 20mb')
+    return parser.parse_args()
+
+
+def uploaded(reader: Callable, *files: str) -> Any:
+    """Read uploads; what is wrong with them is a message on the page."""
+    try:
+        return reader(*files)
+    except ValueError as error:
+        reason = str(error)
+        for file in files:
+            if isinstance(file, str):  # not where the server keeps it
+                reason = reason.replace(file, osp.basename(file))
+        raise gr.Error(reason) from error
+
+
+def add_painted(supports: list, editor: Optional[dict]) -> list:
+    """Add the editor's photo, with what was painted as its mask."""
+    if not editor or editor['background'] is None:
+        raise gr.Error('Load a photo into the editor first, then paint the object.')
+    image = editor['background'][..., 2::-1]  # RGBA to BGR
+    mask = np.zeros(image.shape[:2], bool)
+    for layer in editor['layers']:
+        mask |= layer[..., 3] > 0
+    return add(supports, image, mask)
+
+
+def add_files(supports: list, image: str, mask: str) -> list:
+    """Add a photo and a mask that were uploaded."""
+    if not image or not mask:
+        raise gr.Error('Choose a photo and its mask.')
+    return add(supports, image, mask)
+
+
+def add(supports: list, image: ImageType, mask: ImageType) -> list:
+    """Check a support, and add it to those there are."""
+    if len(supports) == MAX_SUPPORTS:
+        raise gr.Error(f'There can be at most {MAX_SUPPORTS} annotated photos. '
+                       'Clear them first.')
+    pair = uploaded(read_support, image, mask)
+    return [*supports, (pair['img'], pair['gt_seg_map'] > 0)]
+
+
+def pictures(supports: list) -> list:
+    """The annotated photos, their objects tinted."""
+    shown = []
+    for image, mask in supports:
+        image = image[..., ::-1].copy()  # BGR to RGB
+        image[mask] = image[mask] // 2 + np.uint8([127, 0, 0])
+        shown.append(image)
+    return shown
+
+
+def build(inferencer: FewShotInferencer) -> gr.Blocks:
+    """The page."""
+
+    def segment(supports, files, score_thr, presence_thr):
+        if not supports:
+            raise gr.Error('Add an annotated photo first.')
+        if not files:
+            raise gr.Error('Choose photos to segment.')
+        if len(files) > MAX_QUERIES:
+            raise gr.Error(f'{len(files)} photos are too many: at most {MAX_QUERIES} '
+                           'at a time.')
+        photos = [uploaded(read_image, file) for file in files]
+        images, masks = zip(*supports)
+        try:
+            inferencer.fit(list(images), list(masks))
+            result = inferencer(
+                photos, score_thr=score_thr, presence_thr=presence_thr,
+                return_vis=True)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        rows = [[
+            osp.basename(file), round(p['scores']['object'], 3),
+            round(p['presence']['object'], 3),
+            round(100 * float((p['mask'] > 0).mean()), 1)
+        ] for file, p in zip(files, result['predictions'])]
+        masks = [p['mask'] * np.uint8(255) for p in result['predictions']]
+        return result['visualization'], masks, rows
+
+    def example():
+        path = osp.join(PHOTOS, '{}', 'teapot', '{}')
+        supports = []
+        for n in (0, 1):
+            supports = add_files(supports, path.format('images', f'0{n}.jpg'),
+                                 path.format('masks', f'0{n}.png'))
+        queries = [osp.join(PHOTOS, 'images', name)
+                   for name in ('teapot/04.jpg', 'teapot/03.jpg', 'clock/00.jpg')]
+        return supports, queries
+
+    with gr.Blocks(title='mmfss') as page:
+        gr.Markdown('# Segment your own thing from a few annotated photos')
+        supports = gr.State([])
+        with gr.Row():
+            with gr.Column():
+                gr.Markdown('## 1. Annotate')
+                with gr.Tab('Paint'):
+                    editor = gr.ImageEditor(
+                        label='Photo: paint the object', sources=['upload'],
+                        transforms=[], format='png', layers=False)
+                    add_paint = gr.Button('Add this photo')
+                with gr.Tab('Photo and mask'):
+                    image = gr.File(label='Photo', file_types=IMAGES)
+                    mask = gr.File(
+                        label='Mask: not black is the object', file_types=IMAGES)
+                    add_pair = gr.Button('Add this pair')
+                gallery = gr.Gallery(
+                    label='Annotated photos', interactive=False, columns=MAX_SUPPORTS)
+                clear = gr.Button('Remove all')
+            with gr.Column():
+                gr.Markdown('## 2. Segment')
+                queries = gr.File(
+                    label=f'Photos, at most {MAX_QUERIES}', file_count='multiple',
+                    file_types=IMAGES)
+                score = gr.Slider(0.05, 0.95, 0.5, label='Least score of a pixel')
+                presence = gr.Slider(
+                    0, 1, 0.3, label='Least presence; 0: the object is everywhere')
+                run = gr.Button('Segment', variant='primary')
+                results = gr.Gallery(label='Results', format='png')
+                masks = gr.Gallery(label='Masks', format='png')
+                table = gr.Dataframe(
+                    headers=['photo', 'score', 'presence', 'object, % of pixels'])
+        show = dict(fn=pictures, inputs=supports, outputs=gallery, api_name=False)
+        add_paint.click(
+            add_painted, [supports, editor], supports,
+            api_name='add_painted').success(**show)
+        add_pair.click(
+            add_files, [supports, image, mask], supports,
+            api_name='add_files').success(**show)
+        page.load(
+            example, None, [supports, queries],
+            api_name='example').success(**show)
+        clear.click(list, None, supports, api_name='clear').success(**show)
+        # one at a time: all visitors share the model
+        run.click(
+            segment, [supports, queries, score, presence],
+            [results, masks, table], api_name='segment', concurrency_limit=1)
+    return page
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        inferencer = FewShotInferencer(
+            args.config, args.checkpoint, args.device, show_progress=False)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise SystemExit(
+            f'app.py: {error}\nThe default checkpoint is made by: '
+            'bash tools/quickstart.sh') from error
+    build(inferencer).launch(
+        server_name=args.host, server_port=args.port, allowed_paths=[PHOTOS],
+        max_file_size=args.max_file_size, share=False)
+
+
+if __name__ == '__main__':
+    main()
