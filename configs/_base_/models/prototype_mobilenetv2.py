@@ -1,0 +1,9 @@
+_base_ = 'prototype.py'
+
+root = '{{ fileDirname }}/../../..'
+model = dict(
+    backbone=dict(
+        type='mmpretrain.MobileNetV2',
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint=f'{root}/demo/weights/mobilenetv2_imagenet.pth')))
