@@ -177,7 +177,9 @@ class FewShotInferencer(BaseInferencer):
             object, segmented with the others; ``iou_alone``: the mean over the
             others, segmented with it alone; ``gain``: by how much the others'
             mean IoU is higher with it among the supports than without it,
-            below 0 where it hurts; None of two images.
+            None of two images. Compare gains with each other: the vote of an
+            even number of supports is the more generous, which shifts them
+            all.
 
         Raises:
             ValueError: There are fewer than two, or one cannot be used.

@@ -79,4 +79,4 @@ def score_supports(inferencer, images: Sequence[ImageType],
 def _iou(votes: Tensor, truth: Tensor) -> float:
     """In percent, of what supports vote for, ``(H, W)``."""
     mask = merge_votes(votes[None])[0]
-    return 100 * float((mask & truth).sum() / (mask | truth).sum())
+    return 100 * int((mask & truth).sum()) / int((mask | truth).sum())
