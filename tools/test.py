@@ -27,6 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='folder to save predicted masks in, as PNG')
     parser.add_argument(
         '--show-dir', help='folder to save a picture of every episode in')
+    parser.add_argument(
+        '--contact-sheet', metavar='HTML',
+        help='one page with the best, median and worst episodes')
     add_amp_argument(
         parser, 'mixed precision. Default: float16 on CUDA, bfloat16 on CPU, which '
         'has no other')
@@ -69,6 +72,12 @@ def main() -> None:
                      "add dict(type='FewShotVisualizationHook').")
         cfg.default_hooks.visualization.update(
             draw=True, interval=1, episodes=None, out_dir=args.show_dir)
+
+    if args.contact_sheet is not None:
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []),
+            dict(type='ContactSheetHook', out_file=args.contact_sheet)
+        ]
 
     prepare_distributed(cfg)
     runner = Runner.from_cfg(cfg)

@@ -3,9 +3,9 @@ from typing import List, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmfss.models.layers import merge_votes
+from mmfss.visualization import foreground_iou
 
 from .images import ImageType, describe, read_support
 from .merge_classes import claim
@@ -47,7 +47,7 @@ def score_supports(inferencer, images: Sequence[ImageType],
             encoded.append(support_set.supports[class_name])
         for q, (image, mask) in enumerate(zip(images, masks)):
             pair = read_support(image, mask)
-            truth = torch.from_numpy(pair['gt_seg_map']) == 1
+            truth = torch.from_numpy(pair['gt_seg_map'])
             # each of the others as a class of its own
             support_set.supports = {
                 str(s): encoded[s] for s in range(count) if s != q
@@ -59,10 +59,11 @@ def score_supports(inferencer, images: Sequence[ImageType],
                 for s, logit in logits.items()
             }
             total = sum(votes.values())
-            by_others[q] = _iou(total, truth)
-            for s, vote in votes.items():
-                by_others_but[q, s] = _iou(total - vote, truth)
-                by_one[q, s] = _iou(vote, truth)
+            by_others[q] = foreground_iou(merge_votes(total[None])[0], truth)
+            for s, voted in votes.items():
+                by_others_but[q, s] = foreground_iou(
+                    merge_votes(total[None] - voted)[0], truth)
+                by_one[q, s] = foreground_iou(voted == 1, truth)
     finally:
         support_set.supports = fitted
     gains = by_others[:, None] - by_others_but
@@ -74,9 +75,3 @@ def score_supports(inferencer, images: Sequence[ImageType],
             gain=float(np.nanmean(gains[:, n])) if count > 2 else None)
         for n, image in enumerate(images)
     ]
-
-
-def _iou(votes: Tensor, truth: Tensor) -> float:
-    """In percent, of what supports vote for, ``(H, W)``."""
-    mask = merge_votes(votes[None])[0]
-    return 100 * int((mask & truth).sum()) / int((mask | truth).sum())

@@ -112,12 +112,14 @@ def test_it_has_nothing_to_train():
 
 def test_without_a_checkpoint(tmp_path):
     code, output = run_test(CONFIG, '--report', tmp_path / 'report.json',
-                            cwd=tmp_path)
+                            '--contact-sheet', tmp_path / 'sheet.html', cwd=tmp_path)
     assert code == 0, output
     report = json.loads((tmp_path / 'report.json').read_text())
     # far above what calls everything foreground: the backbone is pretrained
     assert report['mIoU'] > report['mIoU_all_foreground'] + 10
     assert report['checkpoint'] is None
+    sheet = (tmp_path / 'sheet.html').read_text()
+    assert sheet.count('<img ') == 24 and f'mIoU {report["mIoU"]:.1f}' in sheet
 
 
 @pytest.mark.parametrize('config, message', [
