@@ -70,15 +70,25 @@ def test_what_is_like_the_object_is_found():
     assert mask[:, 28:].all() and not mask[:, :20].any()
 
 
-@pytest.mark.parametrize('threshold, found', [(0.44, True), (0.45, False)])
-def test_the_threshold_is_a_difference_of_cosines(threshold, found):
-    """Of (1, 0.5, 0) with red and with green: (2 - 1) / sqrt(5) = 0.447."""
+@pytest.mark.parametrize('threshold, found', [(0.88, True), (0.90, False)])
+def test_the_threshold_is_a_cosine(threshold, found):
+    """That of (1, 0.5, 0) and red is 2 / sqrt(5) = 0.894."""
     inputs, samples = red_episode()
     background, foreground = prototype_net(threshold=threshold)(
         inputs, samples, mode='tensor')[0, 0]
     assert background.shape == (4, 6)
     assert (foreground > background)[:, 3:].all() == found
     assert not (foreground > background)[:, :3].any()
+
+
+@pytest.mark.parametrize('background, found', [([.8, .6, 0.], False),
+                                               ([0., 1., 0.], True)])
+def test_without_one_the_nearer_prototype_wins(background, found):
+    """(1, 0.5, 0) has a cosine of 0.98 with the first background."""
+    inputs, samples = red_episode()
+    inputs['support'] = painted([3., 0., 0.], background)[None, None]
+    logits = prototype_net()(inputs, samples, mode='tensor')[0, 0]
+    assert (logits[1] > logits[0])[:, 3:].all() == found
 
 
 def test_levels_are_averaged_on_the_finest():
@@ -106,7 +116,7 @@ def test_each_support_has_its_own_prototype():
 def test_it_has_nothing_to_train():
     with pytest.raises(RuntimeError, match='nothing to train: test it'):
         prototype_net()(*episodes(1, 1, 32, 32), mode='loss')
-    with pytest.raises(ValueError, match='between -2 and 2, not 50'):
+    with pytest.raises(ValueError, match='between -1 and 1, not 50'):
         prototype_net(threshold=50)
 
 

@@ -19,43 +19,41 @@ _SCALE = 20.
 class PrototypeNet(FewShotSegmentor):
     """Segmentation by prototypes: a baseline that learns nothing.
 
-    A support has two prototypes: the mean feature of its object, and that of
-    its background. A query's position is foreground where its features are more
-    alike to the first, by cosine similarity. The last map of each level is
-    taken, and similarities are averaged over the levels, at the shallowest.
-
-    The difference of two similarities needs no tuning where one alone does:
-    features have a common part, so that everything is alike to everything, how
-    much depends on the backbone.
+    A prototype is the mean feature of a support's object. A query's position is
+    foreground where its features are more alike to it, by cosine similarity,
+    than to the prototype of the support's background, or than a threshold. The
+    last map of each level is taken, and similarities are averaged over the
+    levels, at the shallowest.
 
     Args:
         backbone (dict): Config of any backbone of the zoo, with pretrained
             weights.
-        threshold (float): By how much the object's similarity must exceed the
-            background's, -2 to 2. Defaults to 0.
+        threshold (float, optional): The similarity, -1 to 1, above which a
+            position is foreground. What separates best depends on the backbone
+            and its taps: choose it on training classes. Defaults to None: the
+            similarity to the background, which is nothing to choose, but wants
+            supports and queries before like backgrounds.
         taps (str | Sequence[Sequence[str]]): See :class:`FeatureTaps`.
         data_preprocessor (dict, optional): Config of the preprocessor.
         init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
         feature_cache (dict, optional): See :class:`FeatureCache`.
 
     Raises:
-        ValueError: No difference of similarities exceeds the threshold, or
-            every one.
+        ValueError: The threshold is no similarity.
     """
 
     def __init__(self,
                  backbone: dict,
-                 threshold: float = 0,
+                 threshold: Optional[float] = None,
                  taps: Union[str, Sequence[Sequence[str]]] = 'auto',
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
                  feature_cache: Optional[dict] = None) -> None:
         super().__init__(backbone, taps, data_preprocessor, init_cfg,
                          feature_cache)
-        if not -2 <= threshold <= 2:
-            raise ValueError(
-                'PrototypeNet: threshold is a difference of two cosine '
-                f'similarities, between -2 and 2, not {threshold}.')
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise ValueError('PrototypeNet: threshold is a cosine similarity, '
+                             f'between -1 and 1, not {threshold}.')
         self.threshold = threshold
 
     def encode_support(self, images: Tensor, masks: Tensor) -> List[Tensor]:
@@ -92,7 +90,8 @@ class PrototypeNet(FewShotSegmentor):
                     pairs.flatten(0, 1), size, mode='bilinear',
                     align_corners=True))
         logits = torch.stack(similarities).mean(dim=0)
-        logits[:, 1] -= self.threshold
+        if self.threshold is not None:
+            logits[:, 0] = self.threshold
         return _SCALE * logits.unflatten(0, pairs.shape[:2])
 
     def loss(self, inputs: Dict[str, Tensor],
