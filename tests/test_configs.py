@@ -36,6 +36,13 @@ def test_config(path):
         assert cfg.model.backbone.pop('pretrained')  # would download
     model = MODELS.build(cfg.model)
     parts = path.stem.split('_')
+    if parts[0] == 'prototype':
+        assert not any(p.requires_grad for p in model.parameters())
+        assert cfg.train_dataloader is None and cfg.val_dataloader is None
+        if 'pascal5i' in path.stem:
+            assert cfg.test_dataloader.dataset.type == 'PASCAL5iDataset'
+            assert cfg.test_dataloader.dataset.fold == int(parts[-1][-1])
+        return
     expected = ABLATIONS.get(parts[0], PARAMETERS.get(parts[1]))
     if expected:
         assert expected == sum(

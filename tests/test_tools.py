@@ -146,6 +146,14 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
         'train.py', CONFIG, '--work-dir', tmp_path, '--resume', cwd=tmp_path)
     assert 'epoch_1.pth' in output and 'resumed epoch: 1, iter: 2' in output
     assert losses(tmp_path) == losses(work_dir)
+    done = subprocess.run(
+        [sys.executable, str(REPO / 'tools' / 'analysis_tools' / 'plot_logs.py'),
+         str(work_dir), '.', '--legend', 'whole', 'resumed'],
+        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(REPO)), text=True,
+        capture_output=True)
+    first, second, _ = done.stdout.splitlines()
+    assert first.replace('whole', 'resumed') == second
+    assert first.count('after 16 episodes') == 2  # loss and mIoU
 
 
 def test_test_gives_the_same_figures_twice(mixed, tmp_path):

@@ -6,8 +6,8 @@ import os.path as osp
 from mmengine.config import Config, DictAction
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add MMSegmentation's usual arguments."""
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what changes a config, for a tool of one process."""
     parser.add_argument(
         '--work-dir',
         help='where logs, checkpoints and figures go; default: '
@@ -18,6 +18,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help='override settings of the config, as key=value; nested keys with '
         'dots: train_dataloader.batch_size=5')
+    parser.set_defaults(launcher='none', local_rank=0)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add MMSegmentation's usual arguments."""
+    add_config_arguments(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -3,6 +3,8 @@ import argparse
 import os.path as osp
 import sys
 
+from prettytable import PrettyTable
+
 from mmfss.apis import FewShotInferencer
 
 EXAMPLES = """examples:
@@ -28,7 +30,9 @@ def parse_args() -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('model', help='config file')
-    parser.add_argument('weights', help='checkpoint file or https URL')
+    parser.add_argument(
+        'weights', nargs='?',
+        help='checkpoint file or https URL; none for a model that is not trained')
     parser.add_argument(
         '--support', nargs='+', action='append', default=[], metavar='IMG:MASK',
         help='annotated images of a class; once per class')
@@ -41,6 +45,10 @@ def parse_args() -> argparse.Namespace:
         help='images, folders or glob patterns to segment')
     parser.add_argument(
         '--out-dir', default='out', help='where the results go; default: out')
+    parser.add_argument(
+        '--score-supports', action='store_true',
+        help='print, of each class, how well its annotated images segment each '
+        'other: which helps, which hurts')
     parser.add_argument('--save-support', metavar='FILE', help='keep the classes')
     parser.add_argument(
         '--load-support', metavar='FILE', help='begin with the classes of a file')
@@ -61,8 +69,10 @@ def parse_args() -> argparse.Namespace:
                      'class')
     if not args.support and not args.load_support:
         parser.error('give --support or --load-support')
-    if not args.query and not args.save_support:
-        parser.error('give --query, or --save-support, or both')
+    if args.score_supports and not args.support:
+        parser.error('--score-supports scores the images of --support: give them')
+    if not (args.query or args.save_support or args.score_supports):
+        parser.error('give --query, --save-support or --score-supports')
     return args
 
 
@@ -93,6 +103,9 @@ def infer(args: argparse.Namespace) -> dict:
     for pairs, name in zip(args.support, args.class_name):
         images, masks = zip(*map(split_pair, pairs))
         inferencer.fit(images, masks, name)
+        if args.score_supports:
+            print_scores(name, inferencer.score_supports(
+                images, masks, name, args.score_thr))
     if args.save_support:
         inferencer.save_support(args.save_support)
     if not args.query:
@@ -103,6 +116,22 @@ def infer(args: argparse.Namespace) -> dict:
         score_thr=args.score_thr,
         presence_thr=args.presence_thr,
         return_masks=False)
+
+
+def print_scores(name: str, scores: list) -> None:
+    """Print a class's ``score_supports`` as a table."""
+    table = PrettyTable([name, 'IoU by the others', "others' IoU by it alone",
+                         "gain of the others' IoU"])
+    for score in scores:
+        gain = score['gain']
+        table.add_row([score['name'], f'{score["iou"]:.1f}',
+                       f'{score["iou_alone"]:.1f}',
+                       '' if gain is None else f'{gain:+.1f}'])
+    others, alone = (sum(score[key] for score in scores) / len(scores)
+                     for key in ('iou', 'iou_alone'))
+    print(table.get_string())
+    print(f'Mean IoU with 1 support: {alone:.1f}, with {len(scores) - 1}: '
+          f'{others:.1f}')
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from cli import add_amp_argument, add_common_arguments, load_config
 from mmengine.runner import Runner
 
 from mmfss.compat import leave_distributed, prepare_distributed
+from mmfss.models.backbones import init_without_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,7 +15,10 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog='The figures also land in <work dir>/<time>/<time>.json.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='checkpoint file; none for a model that is not trained '
+        '(PrototypeNet)')
     parser.add_argument(
         '--shot', type=int, help='number of supports (default: the config\'s)')
     parser.add_argument(
@@ -23,11 +27,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='folder to save predicted masks in, as PNG')
     parser.add_argument(
         '--show-dir', help='folder to save a picture of every episode in')
+    parser.add_argument(
+        '--contact-sheet', metavar='HTML',
+        help='one page with the best, median and worst episodes')
     add_amp_argument(
         parser, 'mixed precision. Default: float16 on CUDA, bfloat16 on CPU, which '
         'has no other')
     add_common_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.checkpoint and args.launcher != 'none':
+        # DDP refuses a model without anything to train
+        parser.error('without a checkpoint there is one process: leave --launcher '
+                     'out')
+    return args
 
 
 def main() -> None:
@@ -61,8 +73,20 @@ def main() -> None:
         cfg.default_hooks.visualization.update(
             draw=True, interval=1, episodes=None, out_dir=args.show_dir)
 
+    if args.contact_sheet is not None:
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []),
+            dict(type='ContactSheetHook', out_file=args.contact_sheet)
+        ]
+
     prepare_distributed(cfg)
-    Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    if not args.checkpoint:
+        try:
+            init_without_checkpoint(runner.model)
+        except ValueError as error:
+            sys.exit(f'test.py: {error}')
+    runner.test()
     leave_distributed()
 
 

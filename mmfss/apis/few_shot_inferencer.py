@@ -11,10 +11,10 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmfss.datasets.transforms.pack_few_shot_inputs import to_tensor
-from mmfss.models.backbones import FeatureCache
+from mmfss.models.backbones import FeatureCache, init_without_checkpoint
 from mmfss.models.segmentors import FewShotSegmentor
 from mmfss.registry import TRANSFORMS
 
@@ -22,6 +22,7 @@ from .configs import image_transforms, read_config
 from .images import ImageType, describe, list_images, read_image, read_support
 from .merge_classes import merge_classes
 from .result_writer import ResultWriter, palette
+from .support_scores import score_supports
 from .support_set import SupportSet
 
 MAX_CLASSES = 255  # masks are uint8
@@ -37,7 +38,8 @@ class FewShotInferencer(BaseInferencer):
     Args:
         model (str | Path | dict): A config or its path.
         weights (str, optional): The checkpoint, a path or https URL. Defaults
-            to the config's ``load_from``.
+            to the config's ``load_from``. A model that is not trained needs
+            none.
         device (str, optional): Defaults to the GPU, if there is one.
         scope (str): Scope of the registries. Defaults to 'mmfss'.
         show_progress (bool): Show a progress bar. Defaults to True.
@@ -66,11 +68,8 @@ class FewShotInferencer(BaseInferencer):
         elif not isinstance(model, (dict, Config)):
             raise TypeError(f'model must be a config or its path, not {model!r}.')
         weights = weights or model.get('load_from')
-        if not weights:
-            raise ValueError(
-                'FewShotInferencer needs trained weights: give weights=, or '
-                'load_from in the config. Random ones segment nothing.')
-        super().__init__(model, os.fspath(weights), device, scope, show_progress)
+        super().__init__(model, os.fspath(weights) if weights else None, device,
+                         scope, show_progress)
         if not isinstance(self.model, FewShotSegmentor):
             raise ValueError(
                 f'FewShotInferencer needs a few-shot segmentor, the config has '
@@ -156,6 +155,36 @@ class FewShotInferencer(BaseInferencer):
         """
         self.support_set.load(path, self._device)
         return self
+
+    def score_supports(self,
+                       images: Sequence[ImageType],
+                       masks: Sequence[ImageType],
+                       class_name: str = 'object',
+                       score_thr: float = 0.5) -> List[dict]:
+        """Find out which annotated images help, without other images.
+
+        Each is segmented with the others as supports. The classes that are
+        fitted stay as they are.
+
+        Args:
+            images: Two or more, see :meth:`fit`.
+            masks: See :meth:`fit`.
+            class_name (str): For messages. Defaults to 'object'.
+            score_thr (float): See :meth:`__call__`.
+
+        Returns:
+            list[dict]: Per image ``name`` and, in percent, ``iou``: of its
+            object, segmented with the others; ``iou_alone``: the mean over the
+            others, segmented with it alone; ``gain``: by how much the others'
+            mean IoU is higher with it among the supports than without it,
+            None of two images. Compare gains with each other: the vote of an
+            even number of supports is the more generous, which shifts them
+            all.
+
+        Raises:
+            ValueError: There are fewer than two, or one cannot be used.
+        """
+        return score_supports(self, images, masks, class_name, score_thr)
 
     def __call__(self,
                  inputs: Union[ImageType, Sequence[ImageType]],
@@ -310,6 +339,15 @@ class FewShotInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: ConfigDict) -> Compose:
         return Compose([TRANSFORMS.build(t) for t in image_transforms(cfg)])
+
+    def _load_weights_to_model(self, model: nn.Module,
+                               checkpoint: Optional[dict],
+                               cfg: Optional[ConfigDict]) -> None:
+        """Without a checkpoint: only for a model that is not trained."""
+        if checkpoint is None:
+            init_without_checkpoint(model)
+        else:
+            super()._load_weights_to_model(model, checkpoint, cfg)
 
     def _init_visualizer(self, cfg: ConfigDict) -> Visualizer:
         """Without backends: it draws, and the inferencer writes."""

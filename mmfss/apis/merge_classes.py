@@ -30,7 +30,7 @@ def merge_classes(logits: Dict[str, Optional[Tensor]], size: Tuple[int, int],
     best = torch.zeros(size)
     for index, logit in enumerate(logits.values(), 1):
         if logit is not None:
-            claimed, score = _claim(logit, size, score_thr)
+            claimed, score = claim(logit, size, score_thr)
             claimed &= score > best
             mask.masked_fill_(claimed, index)
             torch.where(claimed, score, best, out=best)
@@ -41,7 +41,7 @@ def merge_classes(logits: Dict[str, Optional[Tensor]], size: Tuple[int, int],
     return mask, scores
 
 
-def _claim(logits: Tensor, size: Tuple[int, int],
+def claim(logits: Tensor, size: Tuple[int, int],
            score_thr: float) -> Tuple[Tensor, Tensor]:
     """What a class's supports vote for, bool, and their mean score, ``(H, W)``."""
     least = math.log(score_thr / (1 - score_thr))  # 0: the larger logit wins

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from mmfss.models.backbones.weights import weights_checksum
-from mmfss.models.layers import merge_votes
+from mmfss.models.layers import merge_votes, prototypes
 from mmfss.safe_checkpoint import load_from_local
 from mmfss.utils import replacing
 
-from .presence import presence, prototypes
+from .presence import presence
 
 # What changes no support: where weights come from, and what is remembered
 _IRRELEVANT = ('init_cfg', 'pretrained', 'feature_cache')

@@ -12,10 +12,11 @@ from .layers import (  # noqa: E402
     hypercorrelation,
 )
 from .necks import HypercorrelationPyramid  # noqa: E402
-from .segmentors import FewShotSegmentor, HSNet  # noqa: E402
+from .segmentors import FewShotSegmentor, HSNet, PrototypeNet  # noqa: E402
 
 __all__ = [
     'FeatureTaps', 'FewShotDataPreProcessor', 'HSNetHead', 'CenterPivotConv4d',
     'FullConv4d', 'SeparableConv4d', 'hypercorrelation',
-    'HypercorrelationPyramid', 'FewShotSegmentor', 'HSNet'
+    'HypercorrelationPyramid', 'FewShotSegmentor', 'HSNet',
+    'PrototypeNet'
 ]

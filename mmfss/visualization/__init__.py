@@ -1,3 +1,3 @@
-from .few_shot_visualizer import FewShotVisualizer
+from .few_shot_visualizer import FewShotVisualizer, foreground_iou, to_rgb
 
-__all__ = ['FewShotVisualizer']
+__all__ = ['FewShotVisualizer', 'foreground_iou', 'to_rgb']

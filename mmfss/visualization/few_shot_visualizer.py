@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from mmfss.registry import VISUALIZERS
 from mmfss.structures import FewShotDataSample
@@ -61,7 +62,7 @@ class FewShotVisualizer(Visualizer):
             pred = data_sample.pred_sem_seg.data[0] == 1
             title = 'prediction'
             if truth is not None:
-                title += f': IoU {_iou(pred, truth):.1f}'
+                title += f': IoU {foreground_iou(pred, truth):.1f}'
             panels.append(self._panel(query, pred, PREDICTION, title, shape))
         if truth is not None:
             panels.append(
@@ -145,7 +146,17 @@ class FewShotVisualizer(Visualizer):
         return np.asarray(canvas)
 
 
-def _iou(pred, truth) -> float:
-    """Foreground IoU in percent, leaving out 255."""
+def foreground_iou(pred: Tensor, truth: Tensor) -> float:
+    """Foreground IoU of one mask, in percent, leaving out 255.
+
+    Args:
+        pred (Tensor): bool, ``(H, W)``.
+        truth (Tensor): 0, 1 or 255, ``(H, W)``.
+    """
     truth, pred = truth == 1, pred & (truth != 255)
     return 100 * float((pred & truth).sum()) / max(1, int((pred | truth).sum()))
+
+
+def to_rgb(images: Tensor) -> np.ndarray:
+    """BGR tensors ``(..., 3, H, W)`` to RGB arrays ``(..., H, W, 3)``."""
+    return images.flip(-3).movedim(-3, -1).cpu().numpy()

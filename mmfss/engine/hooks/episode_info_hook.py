@@ -11,6 +11,10 @@ from mmfss.registry import HOOKS
 class EpisodeInfoHook(Hook):
     """Logs what a run trains on, and its effective batch.
 
+    Its scalars also have, where the run starts, the episodes of an epoch and of
+    an iteration (``episodes_per_epoch``, ``episodes_per_iter``), from which
+    ``tools/analysis_tools/plot_logs.py`` counts.
+
     Example:
         >>> custom_hooks = [dict(type='EpisodeInfoHook')]
     """
@@ -32,6 +36,12 @@ class EpisodeInfoHook(Hook):
             f'Effective batch: {loader.batch_size} per process x {processes} '
             f'process(es) x {accumulation} accumulated = {effective}; the '
             f'learning rate is meant for {meant}.')
+        runner.visualizer.add_scalars(
+            dict(
+                episodes_per_epoch=len(loader.dataset),
+                episodes_per_iter=loader.batch_size * processes),
+            step=runner.iter,
+            file_path=f'{runner.timestamp}.json')
         if runner.val_loop is not None:
             tested = getattr(runner.val_dataloader.dataset, 'class_names', [])
             both = [name for name in names if name in tested]

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from mmfss.registry import HOOKS
 from mmfss.structures import FewShotDataSample
+from mmfss.visualization import to_rgb
 
 
 @HOOKS.register_module()
@@ -81,7 +82,7 @@ class FewShotVisualizationHook(Hook):
             if not chosen:
                 continue
             picture = runner.visualizer.draw_episode(
-                _to_rgb(query), _to_rgb(supports), sample)
+                to_rgb(query), to_rgb(supports), sample)
             name = f'{mode}_{index:04d}_{sample.class_name}_{sample.shot}shot'
             if self.out_dir:
                 path = osp.join(self.out_dir, f'{name}.png')
@@ -95,8 +96,3 @@ class FewShotVisualizationHook(Hook):
         for pictures in gathered:
             for name, picture in pictures.items():
                 runner.visualizer.add_image(name, picture, step)
-
-
-def _to_rgb(images):
-    """BGR tensors ``(..., 3, H, W)`` to RGB arrays ``(..., H, W, 3)``."""
-    return images.flip(-3).movedim(-3, -1).cpu().numpy()

@@ -68,9 +68,7 @@ def bring_in_backbone(segmentor: nn.Module, state_dict: Dict[str, Tensor],
             'The checkpoint was saved without its frozen backbone, and '
             'model.backbone.init_cfg names no pretrained weights. Name those '
             'that the model was trained with.')
-    if not backbone.is_init:
-        initialize(backbone, pretrained)
-        backbone.is_init = True
+    _load_pretrained(backbone, pretrained)
     weights = backbone.state_dict()
     file = pretrained[-1]['checkpoint']
     expected = state_dict.pop(f'{prefix}backbone_sha256', None)
@@ -85,6 +83,36 @@ def bring_in_backbone(segmentor: nn.Module, state_dict: Dict[str, Tensor],
         f'The checkpoint has no backbone: it is that of {file} '
         '(model.backbone.init_cfg)',
         logger='current')
+
+
+def init_without_checkpoint(segmentor: nn.Module) -> None:
+    """Load the pretrained backbone of a model that learns nothing else.
+
+    Args:
+        segmentor (FewShotSegmentor): The model.
+
+    Raises:
+        ValueError: It has learnable parameters, which a checkpoint must give,
+            or names no pretrained weights.
+    """
+    learnable = sum(p.numel() for p in segmentor.parameters() if p.requires_grad)
+    if learnable:
+        raise ValueError(
+            f'{type(segmentor).__name__} needs trained weights: it has '
+            f'{learnable:,} learnable parameters, and random ones segment '
+            'nothing. Give a checkpoint.')
+    pretrained = pretrained_cfgs(segmentor.backbone)
+    if not pretrained:
+        raise ValueError(
+            f'{type(segmentor).__name__} is not trained, and its backbone would '
+            'be random: name pretrained weights in model.backbone.init_cfg.')
+    _load_pretrained(segmentor.backbone, pretrained)
+
+
+def _load_pretrained(backbone: nn.Module, cfgs: List[dict]) -> None:
+    if not backbone.is_init:
+        initialize(backbone, cfgs)
+        backbone.is_init = True
 
 
 def pretrained_cfgs(module: nn.Module) -> List[dict]:

@@ -4,11 +4,12 @@ from .correlation import hypercorrelation, mask_features, unit_features
 from .full_conv4d import FullConv4d
 from .group_norm import group_norm
 from .layout import channels_last, merged
+from .prototypes import prototypes
 from .separable_conv4d import SeparableConv4d
 from .vote import kshot_vote, merge_votes
 
 __all__ = [
     'CenterPivotConv4d', 'Conv4d', 'FullConv4d', 'SeparableConv4d',
     'channels_last', 'group_norm', 'hypercorrelation', 'kshot_vote',
-    'mask_features', 'merge_votes', 'merged', 'unit_features'
+    'mask_features', 'merge_votes', 'merged', 'prototypes', 'unit_features'
 ]

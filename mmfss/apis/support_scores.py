@@ -1,0 +1,77 @@
+"""Which annotated images of a class help, and which hurt?"""
+from typing import List, Sequence
+
+import numpy as np
+import torch
+
+from mmfss.models.layers import merge_votes
+from mmfss.visualization import foreground_iou
+
+from .images import ImageType, describe, read_support
+from .merge_classes import claim
+
+
+def score_supports(inferencer, images: Sequence[ImageType],
+                   masks: Sequence[ImageType], class_name: str,
+                   score_thr: float) -> List[dict]:
+    """Segment each annotated image with the others.
+
+    Args:
+        inferencer (FewShotInferencer): Its fitted classes stay as they are.
+        images, masks, class_name: See :meth:`FewShotInferencer.fit`.
+        score_thr (float): See :meth:`FewShotInferencer.__call__`.
+
+    Returns:
+        list[dict]: See :meth:`FewShotInferencer.score_supports`.
+
+    Raises:
+        ValueError: There are fewer than two, or one cannot be used.
+    """
+    images, masks = ([x] if not isinstance(x, (list, tuple)) else x
+                     for x in (images, masks))
+    count = len(images)
+    if count < 2 or len(masks) != count:
+        raise ValueError(
+            f'class {class_name!r}: {count} image(s) and {len(masks)} mask(s). To '
+            'score annotated images by each other takes at least two, with one '
+            'mask each.')
+    support_set = inferencer.support_set
+    fitted, support_set.supports = support_set.supports, {}
+    # of image q: by all but q, by all but q and s, by s alone
+    by_others = np.zeros(count)
+    by_others_but, by_one = np.full((2, count, count), np.nan)
+    try:
+        encoded = []
+        for image, mask in zip(images, masks):
+            inferencer.fit([image], [mask], class_name)
+            encoded.append(support_set.supports[class_name])
+        for q, (image, mask) in enumerate(zip(images, masks)):
+            pair = read_support(image, mask)
+            truth = torch.from_numpy(pair['gt_seg_map'])
+            # each of the others as a class of its own
+            support_set.supports = {
+                str(s): encoded[s] for s in range(count) if s != q
+            }
+            logits, _ = support_set.segment(
+                inferencer.preprocess(pair['img']), score_thr)
+            votes = {
+                int(s): claim(logit.cpu(), truth.shape, score_thr)[0].short()
+                for s, logit in logits.items()
+            }
+            total = sum(votes.values())
+            by_others[q] = foreground_iou(merge_votes(total[None])[0], truth)
+            for s, voted in votes.items():
+                by_others_but[q, s] = foreground_iou(
+                    merge_votes(total[None] - voted)[0], truth)
+                by_one[q, s] = foreground_iou(voted == 1, truth)
+    finally:
+        support_set.supports = fitted
+    gains = by_others[:, None] - by_others_but
+    return [
+        dict(
+            name=describe(image),
+            iou=float(by_others[n]),
+            iou_alone=float(np.nanmean(by_one[:, n])),
+            gain=float(np.nanmean(gains[:, n])) if count > 2 else None)
+        for n, image in enumerate(images)
+    ]

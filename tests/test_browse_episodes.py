@@ -1,0 +1,55 @@
+"""tools/browse_episodes.py, run as a user runs it."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from mmfss.registry import DATASETS
+from mmfss.visualization import FewShotVisualizer, to_rgb
+from tests.conftest import REPO
+
+CONFIG = REPO / 'configs' / 'hsnet_mobilenetv2_objects30.py'
+
+
+def browse(*args, cwd, ok=True):
+    done = subprocess.run(
+        [sys.executable, REPO / 'tools' / 'browse_episodes.py', *map(str, args)],
+        cwd=cwd, env=dict(os.environ, PYTHONPATH=str(REPO)), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize('split, shot', [('train', 1), ('test', 2)])
+def test_the_pictures_are_the_episodes(split, shot, tmp_path):
+    output = browse(
+        CONFIG, '--split', split, '--num', 2, '--out-dir', 'out', '--cfg-options',
+        f'{split}_dataloader.dataset.shot={shot}', cwd=tmp_path)
+    files = sorted((tmp_path / 'out').iterdir())
+    assert len(files) == 2 and 'episodes are in out.' in output
+    cfg = Config.fromfile(CONFIG)[f'{split}_dataloader'].dataset
+    cfg.shot = shot
+    dataset = DATASETS.build(cfg)
+    for n, file in enumerate(files):
+        data = dataset[n if split == 'test' else (0, n)]
+        sample = data['data_samples']
+        assert file.name == f'{split}_{n:04d}_{sample.class_name}_{shot}shot.png'
+        expected = FewShotVisualizer().draw_episode(
+            to_rgb(data['inputs']['query']), to_rgb(data['inputs']['support']),
+            sample)
+        assert np.array_equal(np.asarray(Image.open(file)), expected)
+
+
+def test_clear_errors(tmp_path):
+    output = browse(
+        CONFIG, '--cfg-options', 'train_dataloader.dataset.data_root=nowhere',
+        cwd=tmp_path, ok=False)
+    assert output.startswith("browse_episodes.py: FolderDataset: there is no data")
+    prototype = REPO / 'configs' / 'prototype_mobilenetv2_objects30.py'
+    output = browse(prototype, cwd=tmp_path, ok=False)
+    assert output.strip().endswith('has no train_dataloader.')
+    assert not list(tmp_path.iterdir())
