@@ -171,5 +171,8 @@ def _strokes(value: Any, image: np.ndarray, what: str) -> np.ndarray:
             raise ValueError(
                 f'the {what} has {", ".join(outside)}, which is not inside the '
                 f'photo, {width} x {height} (width x height).')
-        cv2.polylines(drawn, [np.int32(points)], False, 1, thickness)
+        pixels = np.int32(points)
+        cv2.polylines(drawn, [pixels], False, 1, thickness)
+        for pixel in pixels.tolist():  # a line of one point has no pixel
+            cv2.circle(drawn, pixel, thickness // 2, 1, cv2.FILLED)
     return drawn == 1
