@@ -103,6 +103,18 @@ def test_tool(infer, weights, photo, tmp_path):
         assert np.array(image).any()
 
 
+@pytest.mark.parametrize('hint, expected', [
+    ('box=1,2,30,4.5', dict(box=[1, 2, 30, 4.5])),
+    ('point=7,8', dict(point=[7, 8])),
+    ('scribble=1,2,3,4', dict(scribble=[(1, 2), (3, 4)])),
+    ('point=7,8:background=1,2,3,4', dict(point=[7, 8], background=[(1, 2), (3, 4)])),
+])
+def test_hints_of_the_tool(hint, expected, photo):
+    tool = runpy.run_path(str(REPO / 'tools' / 'infer.py'))
+    image = photo('teapot/00')
+    assert tool['split_pair'](f'{image}:{hint}') == (image, expected)
+
+
 def test_tool_with_hints(infer, weights, photo, tmp_path):
     image = photo('teapot/00')
     shutil.copy(photo('teapot/01', 'masks'), tmp_path / 'strokes.png')

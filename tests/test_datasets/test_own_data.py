@@ -1,11 +1,13 @@
 """Own data sets: class splits, outlines, COCO files and their check."""
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmfss.datasets import CocoFewShotDataset, FolderDataset
@@ -145,6 +147,27 @@ def test_split(objects30, coco, seed):
 def test_bad_split(folder, kwargs, message):
     with pytest.raises(ValueError, match=message):
         FolderDataset(str(folder), **kwargs)
+
+
+def test_configs_of_the_docs(coco, monkeypatch):
+    """Both train and test on disjoint classes."""
+    text = (REPO / 'docs' / 'own_data.md').read_text()
+    blocks = [b for b in re.findall('```python\n(.*?)```', text, re.S)
+              if b.startswith('_base_')]
+    assert len(blocks) == 2
+    monkeypatch.chdir(REPO)
+    root, configs = coco[0].parent, str(REPO / 'configs')
+    for block, sizes in zip(blocks, ((21, 9), (3, 1))):
+        path = root / 'config.py'
+        path.write_text(block.replace("_base_ = '", f"_base_ = '{configs}/").replace(
+            "'my_data'", repr(str(root))).replace('annotations/', ''))
+        cfg = Config.fromfile(path)
+        train, test = (DATASETS.build(loader.dataset)
+                       for loader in (cfg.train_dataloader, cfg.test_dataloader))
+        classes = [set(d.metainfo['classes']) for d in (train, test)]
+        assert tuple(map(len, classes)) == sizes and not classes[0] & classes[1]
+        for item in (train[0, 0], test[0]):
+            assert (item['data_samples'].gt_sem_seg.data == 1).any()
 
 
 def check(root, *args):
