@@ -25,9 +25,9 @@ def choose_classes(found: Sequence[str], named: Optional[Sequence[str]],
     Example:
         >>> split = dict(train=0.5, seed=1)
         >>> choose_classes('abcd', None, dict(split, part='train'), 'mine')
-        ('a', 'd')
+        ('c', 'd')
         >>> choose_classes('abcd', None, dict(split, part='test'), 'mine')
-        ('b', 'c')
+        ('a', 'b')
     """
     if named is not None and split is not None:
         raise ValueError(f'{where}: give metainfo.classes or split, not both.')
