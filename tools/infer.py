@@ -1,6 +1,7 @@
 """Segment your own classes from a few annotated images of each."""
 import argparse
 import os.path as osp
+import re
 import sys
 
 from prettytable import PrettyTable
@@ -21,7 +22,17 @@ EXAMPLES = """examples:
   python tools/infer.py CONFIG WEIGHTS --load-support mine.pth \\
       --query more/ --out-dir out2
 
+  # without masks: outlines of LabelMe or COCO, or a rough hint in pixels (a box
+  # x1,y1,x2,y2, a point x,y, a scribble x,y,x,y,... or an image of strokes),
+  # which GrabCut makes into a mask
+  python tools/infer.py CONFIG WEIGHTS --class-name teapot \\
+      --support 1.jpg:1.json 2.jpg:box=10,20,200,300 3.jpg:point=120,80 \\
+                4.jpg:scribble=90,60,150,110 5.jpg:scribble=strokes.png \\
+                6.jpg:box=10,20,200,300:background=150,200,180,260 \\
+      --query photos/ --out-dir out
+
 The exit code is 0 if every image was segmented, else 1."""
+HINT = re.compile('(.+?):(box|point|scribble)=(.*?)(?::background=(.*))?')
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +46,8 @@ def parse_args() -> argparse.Namespace:
         help='checkpoint file or https URL; none for a model that is not trained')
     parser.add_argument(
         '--support', nargs='+', action='append', default=[], metavar='IMG:MASK',
-        help='annotated images of a class; once per class')
+        help='annotated images of a class; once per class. MASK is a mask image, '
+        'a .json of LabelMe or COCO, or box=, point= or scribble=, see below')
     parser.add_argument(
         '--class-name', action='append', default=[], metavar='NAME',
         help='of each --support, in the same order; default, of a single one: '
@@ -76,8 +88,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def split_pair(pair: str) -> list:
-    """Image and mask of ``IMG:MASK``, at the colon that makes two files."""
+def split_pair(pair: str) -> tuple:
+    """Image and annotation of ``IMG:MASK`` or ``IMG:box=...``."""
+    hint = HINT.fullmatch(pair)
+    if hint:
+        image, what, value, background = hint.groups()
+        annotation = {what: parse_points(pair, what, value)}
+        if background:
+            annotation['background'] = parse_points(pair, 'background', background)
+        if not osp.isfile(image):
+            raise FileNotFoundError(f'--support {pair}: there is no file {image}.')
+        return image, annotation
+    # at the colon that makes two files
     colons = [n for n, character in enumerate(pair) if character == ':']
     parts = [(pair[:n], pair[n + 1:]) for n in colons]
     for part in parts:
@@ -85,10 +107,28 @@ def split_pair(pair: str) -> list:
             return part
     if not parts:
         raise ValueError(f'--support {pair}: write IMG:MASK, the image, a colon '
-                         'and its mask.')
+                         'and its mask, or IMG:box=x1,y1,x2,y2.')
     missing = [p for p in parts[0] if not osp.isfile(p)]
     raise FileNotFoundError(f'--support {pair}: there is no file '
                             f'{" and no file ".join(missing)}.')
+
+
+def parse_points(pair: str, what: str, value: str):
+    """Numbers of a box or point, points of a stroke, or an image of strokes."""
+    try:
+        numbers = [float(number) for number in value.split(',')]
+    except ValueError:
+        if what in ('scribble', 'background') and osp.isfile(value):
+            return value
+        numbers = []
+    count = dict(box=4, point=2).get(what, len(numbers) // 2 * 2)
+    if not numbers or len(numbers) != count:
+        form = dict(box='box=x1,y1,x2,y2', point='point=x,y').get(
+            what, f'{what}=x,y,x,y,... or {what}=FILE, an image that exists')
+        raise ValueError(f'--support {pair}: write {form}.')
+    if what in ('box', 'point'):
+        return numbers
+    return list(zip(numbers[::2], numbers[1::2]))
 
 
 def infer(args: argparse.Namespace) -> dict:
@@ -138,7 +178,7 @@ def main() -> int:
     args = parse_args()
     try:
         result = infer(args)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f'infer.py: {error}', file=sys.stderr)
         return 1
     for prediction in result.get('predictions', []):

@@ -13,13 +13,15 @@ from mmengine.visualization import Visualizer
 from rich.progress import track
 from torch import Tensor, nn
 
+from mmfss.datasets.annotations import AnnotationType
+from mmfss.datasets.annotations.image_files import ImageType, describe
 from mmfss.datasets.transforms.pack_few_shot_inputs import to_tensor
 from mmfss.models.backbones import FeatureCache, init_without_checkpoint
 from mmfss.models.segmentors import FewShotSegmentor
 from mmfss.registry import TRANSFORMS
 
 from .configs import image_transforms, read_config
-from .images import ImageType, describe, list_images, read_image, read_support
+from .images import list_images, read_image, read_support
 from .merge_classes import merge_classes
 from .result_writer import ResultWriter, palette
 from .support_scores import score_supports
@@ -84,7 +86,7 @@ class FewShotInferencer(BaseInferencer):
 
     def fit(self,
             images: Union[ImageType, Sequence[ImageType]],
-            masks: Union[ImageType, Sequence[ImageType]],
+            masks: Union[AnnotationType, Sequence[AnnotationType]],
             class_name: str = 'object') -> 'FewShotInferencer':
         """Encode the annotated images of a class, once for all queries.
 
@@ -93,13 +95,20 @@ class FewShotInferencer(BaseInferencer):
         Args:
             images: One or more images that show the class: paths, arrays
                 (BGR, uint8) or PIL images, of any sizes.
-            masks: One per image, of its size; not zero is the object.
-            class_name (str): Defaults to 'object'.
+            masks: One per image: a mask of its size, not zero is the object;
+                a path of outlines that ends in ``.json``, of LabelMe or COCO;
+                or a rough hint that OpenCV's GrabCut makes into a mask:
+                ``dict(box=(x1, y1, x2, y2))``, ``dict(point=(x, y))`` or
+                ``dict(scribble=[(x, y), ...])``. See
+                :class:`mmfss.datasets.annotations.SupportAnnotation`.
+            class_name (str): Also the label or category in a JSON file.
+                Defaults to 'object'.
 
         Returns:
             FewShotInferencer: Itself.
 
         Raises:
+            ImportError: pycocotools, needed for a file of COCO, is missing.
             ValueError: An image or mask cannot be used.
         """
         images, masks = ([x] if not isinstance(x, (list, tuple)) else x
@@ -113,7 +122,7 @@ class FewShotInferencer(BaseInferencer):
         by_size = defaultdict(list)
         for image, mask in zip(images, masks):
             try:
-                pair = self.pipeline(read_support(image, mask))
+                pair = self.pipeline(read_support(image, mask, class_name))
             except ValueError as error:
                 raise ValueError(f'class {class_name!r}: {error}') from error
             if not pair['gt_seg_map'].any():

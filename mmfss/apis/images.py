@@ -3,17 +3,15 @@ import glob
 import io
 import os
 import os.path as osp
-import warnings
 from typing import List, Sequence, Union
 
 import mmengine.fileio as fileio
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from mmfss.datasets.annotations import AnnotationType, SupportAnnotation
+from mmfss.datasets.annotations.image_files import ImageType, describe, open_image
 from mmfss.datasets.folder_dataset import IMG_SUFFIXES
-from mmfss.datasets.transforms.load_few_shot_mask import LoadFewShotMask
-
-ImageType = Union[str, os.PathLike, np.ndarray, Image.Image]
 
 
 def list_images(inputs: Union[ImageType, Sequence[ImageType]]) -> List[ImageType]:
@@ -92,7 +90,7 @@ def read_image(source: ImageType) -> np.ndarray:
         if image.shape[2] == 1:
             image = image.repeat(3, axis=2)
         return np.ascontiguousarray(image[..., :3])
-    image = _open(source)
+    image = open_image(source)
     if image.mode[0] in 'IF':  # I, I;16, F
         raise ValueError(
             f'{describe(source)} has 16 or 32 bits per pixel (Pillow mode '
@@ -101,42 +99,33 @@ def read_image(source: ImageType) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
 
 
-def read_mask(source: ImageType) -> np.ndarray:
-    """Read a mask: where any colour is not zero, the object is.
-
-    Args:
-        source: As of :func:`read_image`; arrays may be of any type.
-
-    Returns:
-        np.ndarray: bool, ``(H, W)``.
-
-    Raises:
-        ValueError: It is no mask, or is damaged.
-    """
-    mask = source if isinstance(source, np.ndarray) else np.array(_open(source))
-    if mask.ndim not in (2, 3) or not mask.size:
-        raise ValueError(
-            f'a mask array must be (H, W) or (H, W, C), not {mask.shape}.')
-    return LoadFewShotMask.foreground(mask) == 1
-
-
-def read_support(image: ImageType, mask: ImageType) -> dict:
+def read_support(image: ImageType,
+                 annotation: AnnotationType,
+                 class_name: str = 'object') -> dict:
     """Read an annotated image.
 
     Args:
         image: As of :func:`read_image`.
-        mask: As of :func:`read_mask`.
+        annotation: As of :class:`SupportAnnotation`.
+        class_name (str): Which label or category of a JSON file.
 
     Returns:
         dict: ``img`` and ``gt_seg_map`` (uint8, ``(H, W)``), as the transforms
         want them.
 
     Raises:
+        ImportError: pycocotools, needed for a file of COCO, is missing.
         ValueError: The mask does not fit the image, is empty, or covers it all.
     """
-    img, seg_map = read_image(image), read_mask(mask)
+    img = read_image(image)
+    annotation = SupportAnnotation(annotation, class_name)
+    what = f'{describe(image)} with {annotation}'
+    is_file = isinstance(image, (str, os.PathLike, Image.Image))
+    try:
+        seg_map = annotation.mask(img, describe(image) if is_file else '')
+    except ValueError as error:
+        raise ValueError(f'{what}: {error}') from error
     size, mask_size = img.shape[1::-1], seg_map.shape[::-1]
-    what = f'{describe(image)} with mask {describe(mask)}'
     if size != mask_size:
         hint = 'Use the mask that was drawn on this image.'
         if size == mask_size[::-1] and _is_turned(image):
@@ -148,21 +137,14 @@ def read_support(image: ImageType, mask: ImageType) -> dict:
     if not seg_map.any():
         raise ValueError(
             f'{what}: the mask is empty (all zero, or the object is only in its '
-            'alpha channel). Paint the object in a colour other than black.')
+            'alpha channel, or outlined outside of the photo). Paint or outline '
+            'the object; in a mask image, in a colour other than black.')
     if seg_map.all():
         raise ValueError(
-            f'{what}: the mask is foreground everywhere; background must be '
-            'exactly 0. A JPEG is no mask (its black is noisy): save it as PNG.')
+            f'{what}: the mask is foreground everywhere; some background is '
+            'needed, which in a mask image is exactly 0. A JPEG is no mask (its '
+            'black is noisy): save it as PNG.')
     return dict(img=img, gt_seg_map=seg_map.astype(np.uint8))
-
-
-def describe(source: ImageType) -> str:
-    """An image's name for messages."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
-    if isinstance(source, Image.Image):
-        return getattr(source, 'filename', '') or 'the PIL image'
-    return f'the array {source.shape}'
 
 
 def _is_turned(source: ImageType) -> bool:
@@ -172,31 +154,3 @@ def _is_turned(source: ImageType) -> bool:
     orientation = 0x0112
     return (isinstance(source, Image.Image)
             and source.getexif().get(orientation, 1) > 4)
-
-
-def _open(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
-    """The decoded image, as displayed."""
-    if isinstance(source, Image.Image):
-        return ImageOps.exif_transpose(source)
-    if not isinstance(source, (str, os.PathLike)):
-        raise ValueError(
-            'an image must be a path, a NumPy array or a PIL image, not '
-            f'{type(source).__name__}.')
-    try:
-        content = fileio.get(source)
-    except OSError as error:
-        raise ValueError(
-            f'{source} cannot be read: {error.strerror or error}.') from error
-    if not content:
-        raise ValueError(f'{source} is empty (0 bytes). Replace the file.')
-    try:
-        with warnings.catch_warnings():
-            # large photos are fine: they are made smaller anyway
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            return ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    except Exception as error:  # decoders raise anything for damaged files
-        reason = ('of an unknown format' if isinstance(error, UnidentifiedImageError)
-                  else str(error) or repr(error))
-        raise ValueError(
-            f'{source} is damaged or no image: {reason}. Replace the file.'
-        ) from error

@@ -233,6 +233,7 @@ class EpisodicDataset(BaseDataset):
                 name=name,
                 img_path=self._files[name]['img_path'],
                 seg_map_path=self._files[name]['seg_map_path'],
+                class_name=self._metainfo['classes'][episode.class_id],
                 class_value=self._class_values[episode.class_id],
                 foreground_from=self._files[name].get('foreground_from', 1),
                 num_classes=len(self._metainfo['classes']))
@@ -297,12 +298,18 @@ class EpisodicDataset(BaseDataset):
                         'the list.')
         for entry in entries[::len(entries) // MAX_HEADERS + 1]:
             image = _size(entry['img_path'], 'image', entry['source'])
-            mask = _size(entry['seg_map_path'], 'mask', entry['source'])
+            mask = self.mask_size(entry) or image
             if image != mask:
                 raise ValueError(
                     f'{entry["seg_map_path"]} is {mask} (width, height), but '
                     f'its image {entry["img_path"]} is {image}. A mask must '
                     'have its image\'s size: replace one of them.')
+
+    def mask_size(self, entry: dict) -> Optional[Tuple[int, int]]:
+        """Width and height of an entry's mask; None: not known without the
+        image.
+        """
+        return _size(entry['seg_map_path'], 'mask', entry['source'])
 
 
 def _size(path: str, what: str, source: str) -> Tuple[int, int]:

@@ -1,10 +1,13 @@
-import difflib
 import os
 import os.path as osp
-from typing import List
+from typing import List, Optional, Tuple
 
 from mmfss.registry import DATASETS
 
+from .annotations.json_file import read_json
+from .annotations.labelme_file import LabelMeFile
+from .annotations.support_annotation import is_json
+from .class_split import choose_classes
 from .episodic_dataset import EpisodicDataset
 
 IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
@@ -18,14 +21,19 @@ class FolderDataset(EpisodicDataset):
 
         images/<class>/<name>.jpg     (or .jpeg .png .bmp .webp)
         masks/<class>/<name>.png      non-zero = the class
+                     (or .json, of LabelMe: seg_map_suffix='.json')
 
     Name the classes to use with ``metainfo=dict(classes=[...])``, e.g. some
-    for training and others for testing; without it, all are used.
+    for training and others for testing, or let ``split`` choose them; without
+    both, all are used.
 
     Args:
         data_root (str): The folder that holds both.
         data_prefix (dict): Folders below ``data_root``.
         seg_map_suffix (str): Defaults to '.png'.
+        split (dict, optional): Use a random part of the classes, see
+            :func:`choose_classes`: ``dict(part='train', train=0.7, seed=0)``, and
+            ``part='test'`` for the others. Defaults to None.
         **kwargs: As of :class:`EpisodicDataset`.
     """
 
@@ -34,7 +42,9 @@ class FolderDataset(EpisodicDataset):
                  data_prefix: dict = dict(
                      img_path='images', seg_map_path='masks'),
                  seg_map_suffix: str = '.png',
+                 split: Optional[dict] = None,
                  **kwargs) -> None:
+        self.split = split
         self.seg_map_suffix = seg_map_suffix
         super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
 
@@ -46,15 +56,11 @@ class FolderDataset(EpisodicDataset):
                 f'FolderDataset: there is no folder {img_root}; images belong '
                 'in images/<class>/, masks in masks/<class>/.')
         found = sorted(d.name for d in os.scandir(img_root) if d.is_dir())
-        self._metainfo.setdefault('classes', tuple(found))
+        self._metainfo['classes'] = choose_classes(
+            found, self._metainfo.get('classes'), self.split,
+            f'FolderDataset: {img_root}')
         entries = []
         for class_id, name in enumerate(self._metainfo['classes']):
-            if name not in found:
-                near = difflib.get_close_matches(name, found) or found
-                raise FileNotFoundError(
-                    f'FolderDataset: no folder {osp.join(img_root, name)} for '
-                    f'class {name!r} of metainfo.classes. There are: '
-                    f'{", ".join(near)}.')
             files = sorted(
                 file for file in os.listdir(osp.join(img_root, name))
                 if file.lower().endswith(IMG_SUFFIXES))
@@ -66,6 +72,13 @@ class FolderDataset(EpisodicDataset):
                         'one of them.')
             entries += [self._entry(class_id, name, file) for file in files]
         return entries
+
+    def mask_size(self, entry: dict) -> Optional[Tuple[int, int]]:
+        """Width and height of an entry's mask; None where a JSON has none."""
+        if not is_json(entry['seg_map_path']):
+            return super().mask_size(entry)
+        file = read_json(entry['seg_map_path'])
+        return file.size if isinstance(file, LabelMeFile) else None
 
     def _entry(self, class_id: int, class_name: str, file: str) -> dict:
         img_path = osp.join(self.data_prefix['img_path'], class_name, file)

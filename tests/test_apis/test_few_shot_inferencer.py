@@ -8,7 +8,8 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from mmfss.apis import FewShotInferencer
-from mmfss.apis.images import read_image, read_mask
+from mmfss.apis.images import read_image
+from mmfss.datasets.annotations.image_files import read_mask
 from mmfss.registry import DATASETS
 from tests.test_apis.conftest import CONFIG, small_config
 from tests.test_safe_checkpoint import CreatesAFile

@@ -103,6 +103,36 @@ def test_tool(infer, weights, photo, tmp_path):
         assert np.array(image).any()
 
 
+@pytest.mark.parametrize('hint, expected', [
+    ('box=1,2,30,4.5', dict(box=[1, 2, 30, 4.5])),
+    ('point=7,8', dict(point=[7, 8])),
+    ('scribble=1,2,3,4', dict(scribble=[(1, 2), (3, 4)])),
+    ('point=7,8:background=1,2,3,4', dict(point=[7, 8], background=[(1, 2), (3, 4)])),
+])
+def test_hints_of_the_tool(hint, expected, photo):
+    tool = runpy.run_path(str(REPO / 'tools' / 'infer.py'))
+    image = photo('teapot/00')
+    assert tool['split_pair'](f'{image}:{hint}') == (image, expected)
+
+
+def test_tool_with_hints(infer, weights, photo, tmp_path):
+    image = photo('teapot/00')
+    shutil.copy(photo('teapot/01', 'masks'), tmp_path / 'strokes.png')
+    code, out, _ = infer(
+        CONFIG, weights, '--support', f'{image}:box=60,90,340,320',
+        f'{image}:point=200,200:background=5,5,390,5',
+        f'{image}:scribble=180,200,220,200', f'{image}:scribble=strokes.png',
+        '--query', photo('teapot/02'), '--presence-thr', 0)
+    assert code == 0 and 'object found' in out
+    for hint, message in (
+        ('box=1,2,3', 'write box=x1,y1,x2,y2.'), ('point=1', 'write point=x,y.'),
+        ('scribble=1,2,3', 'write scribble=x,y'), ('scribble=none.png', 'exists'),
+        ('box=0,0,9999,3', 'not inside the photo')):
+        code, _, errors = infer(CONFIG, weights, '--support', f'{image}:{hint}',
+                                '--query', image)
+        assert code == 1 and message in errors.splitlines()[-1]
+
+
 @pytest.mark.parametrize('args, code, message', [
     (['--query', 'a.jpg'], 2, 'give --support or --load-support'),
     (['--support', 'a.jpg:a.png'], 2, 'give --query, or --save-support'),

@@ -165,7 +165,7 @@ def test_bad_argument(tiny_voc, kwargs):
 
 
 def test_folder_without_the_class(objects30):
-    with pytest.raises(FileNotFoundError, match="'teapots'.*teapot"):
+    with pytest.raises(ValueError, match="'teapots'.*teapot"):
         FolderDataset(objects30, metainfo=dict(classes=['teapots']))
 
 

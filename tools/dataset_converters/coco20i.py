@@ -21,7 +21,7 @@ import argparse
 import json
 import os.path as osp
 import sys
-from typing import List, Tuple
+from typing import List
 
 import numpy as np
 from common import (
@@ -34,8 +34,10 @@ from common import (
     write_mask,
 )
 
+from mmfss.datasets.annotations.coco_instances import decode
+
 try:
-    import pycocotools.mask as mask_api
+    import pycocotools  # noqa: F401
 except ImportError:
     sys.exit('error: pycocotools is missing. pip install pycocotools')
 
@@ -205,41 +207,6 @@ def convert(task: dict) -> bool:
         mask[pixels] = item['value']
     write_mask(path, mask)
     return True
-
-
-def decode(segmentation, size: Tuple[int, int], first_only: bool) -> np.ndarray:
-    """Decode polygons or a run-length encoding.
-
-    Args:
-        segmentation (list | dict): COCO's.
-        size (tuple[int, int]): Width and height of the image.
-        first_only (bool): Draw only the first of several polygons.
-
-    Returns:
-        np.ndarray: The object's pixels, bool, ``(H, W)``.
-
-    Raises:
-        ValueError: It fits neither form, or another size.
-    """
-    width, height = size
-    if isinstance(segmentation, list):
-        polygons = segmentation[:1] if first_only else segmentation
-        # pycocotools takes four numbers for a box, and drops an odd one
-        if not polygons or any(len(p) < 6 or len(p) % 2 for p in polygons):
-            raise ValueError('a polygon needs x and y of three points or more')
-        rle = mask_api.merge(mask_api.frPyObjects(polygons, height, width))
-    else:
-        rle = segmentation
-        if list(rle['size']) != [height, width]:
-            raise ValueError(
-                f'its size (height, width) is {rle["size"]}, not '
-                f'{[height, width]}')
-        if isinstance(rle['counts'], list):
-            # pycocotools would leave the rest of the mask to chance
-            if sum(rle['counts']) != height * width:
-                raise ValueError('its counts do not add up to the image')
-            rle = mask_api.frPyObjects(rle, height, width)
-    return mask_api.decode(rle).astype(bool)
 
 
 if __name__ == '__main__':

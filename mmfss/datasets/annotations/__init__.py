@@ -1,0 +1,3 @@
+from .support_annotation import AnnotationType, SupportAnnotation
+
+__all__ = ['AnnotationType', 'SupportAnnotation']
