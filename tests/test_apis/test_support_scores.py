@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from mmfss.apis import FewShotInferencer
-from mmfss.apis.images import read_mask
+from mmfss.datasets.annotations.image_files import read_mask
 from tests.conftest import REPO
 
 CONFIG = REPO / 'configs' / 'prototype_mobilenetv2_objects30.py'
