@@ -1,7 +1,7 @@
 """A web page to try a few-shot model: annotate photos, segment others.
 
 pip install -e ".[demo]"
-python demo/app.py [CONFIG CHECKPOINT]
+python demo/app.py [MODEL [WEIGHTS]]
 """
 import argparse
 import os.path as osp
@@ -22,13 +22,11 @@ IMAGES = ['.jpg', '.jpeg', '.png', '.bmp', '.webp']
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Try a few-shot model in a browser.')
     parser.add_argument(
-        'config', nargs='?',
-        default=osp.join(REPO, 'configs', 'hsnet_mobilenetv2_objects30.py'),
-        help='config file; default: the quick start\'s')
+        'model', nargs='?', default='hsnet_mobilenetv2',
+        help='a model that comes with mmfss, or a config file; default: '
+        'hsnet_mobilenetv2')
     parser.add_argument(
-        'checkpoint', nargs='?',
-        default=osp.join(REPO, 'work_dirs', 'quickstart', 'epoch_15.pth'),
-        help='checkpoint file or https URL; default: the quick start\'s')
+        'weights', nargs='?', help='checkpoint file or https URL of a config')
     parser.add_argument('--device', help='default: the GPU, if there is one')
     parser.add_argument(
         '--host', default='127.0.0.1',
@@ -180,11 +178,9 @@ def main() -> None:
     args = parse_args()
     try:
         inferencer = FewShotInferencer(
-            args.config, args.checkpoint, args.device, show_progress=False)
+            args.model, args.weights, args.device, show_progress=False)
     except (ValueError, OSError, RuntimeError) as error:
-        raise SystemExit(
-            f'app.py: {error}\nThe default checkpoint is made by: '
-            'bash tools/quickstart.sh') from error
+        raise SystemExit(f'app.py: {error}') from error
     build(inferencer).launch(
         server_name=args.host, server_port=args.port, allowed_paths=[PHOTOS],
         max_file_size=args.max_file_size, share=False)

@@ -21,8 +21,13 @@ PHOTOS = [
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or https URL')
+    parser.add_argument(
+        'model', help='a model that comes with mmfss (hsnet_mobilenetv2), or a config '
+        'file')
+    parser.add_argument(
+        'weights', nargs='?',
+        help='checkpoint file or https URL of a config; none for a model that comes '
+        'with mmfss')
     supports = parser.add_mutually_exclusive_group(required=True)
     supports.add_argument(
         '--support', nargs='+', metavar='IMG:MASK',
@@ -47,7 +52,7 @@ def export(args: argparse.Namespace) -> dict:
         dict: Of :func:`export_fitted`.
     """
     inferencer = FewShotInferencer(
-        args.config, args.checkpoint, device='cpu', show_progress=False)
+        args.model, args.weights, device='cpu', show_progress=False)
     if args.load_support:
         inferencer.load_support(args.load_support)
     else:

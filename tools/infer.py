@@ -10,7 +10,7 @@ from mmfss.apis import FewShotInferencer
 
 EXAMPLES = """examples:
   # one class, three annotated photos (mask: not black = the object)
-  python tools/infer.py configs/hsnet_mobilenetv2_objects30.py epoch_15.pth \\
+  python tools/infer.py hsnet_mobilenetv2 \\
       --support 1.jpg:1.png 2.jpg:2.png 3.jpg:3.png --class-name teapot \\
       --query photos/ --out-dir out
 
@@ -40,10 +40,13 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help='config file')
+    parser.add_argument(
+        'model', help='a model that comes with mmfss (hsnet_mobilenetv2), or a config '
+        'file')
     parser.add_argument(
         'weights', nargs='?',
-        help='checkpoint file or https URL; none for a model that is not trained')
+        help='checkpoint file or https URL of a config; none for a model that comes '
+        'with mmfss or is not trained')
     parser.add_argument(
         '--support', nargs='+', action='append', default=[], metavar='IMG:MASK',
         help='annotated images of a class; once per class. MASK is a mask image, '

@@ -38,7 +38,8 @@ class FewShotInferencer(BaseInferencer):
     mask as its own, and results fit the photo as displayed.
 
     Args:
-        model (str | Path | dict): A config or its path.
+        model (str | Path | dict): A config or its path, or the name of a model
+            that comes with mmfss, weights included: 'hsnet_mobilenetv2'.
         weights (str, optional): The checkpoint, a path or https URL. Defaults
             to the config's ``load_from``. A model that is not trained needs
             none.
@@ -47,13 +48,13 @@ class FewShotInferencer(BaseInferencer):
         show_progress (bool): Show a progress bar. Defaults to True.
 
     Raises:
-        FileNotFoundError: There is no such config or checkpoint.
+        FileNotFoundError: There is no such config, model or checkpoint.
         ValueError: There are no weights, they don't fit, or the model is no
             few-shot segmentor.
 
     Example::
 
-        inferencer = FewShotInferencer('config.py', 'epoch_15.pth')
+        inferencer = FewShotInferencer('hsnet_mobilenetv2')
         inferencer.fit(['1.jpg', '2.jpg'], ['1.png', '2.png'], 'teapot')
         result = inferencer(['a.jpg', 'folder/'], out_dir='out')
     """

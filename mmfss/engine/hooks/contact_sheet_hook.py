@@ -46,7 +46,7 @@ class ContactSheetHook(Hook):
 
     The page is one HTML file that needs no other: support(s) with mask | query
     with prediction | query with ground truth, the class and the episode's IoU.
-    Until the end the pictures of all episodes are held as JPEG, about 20 KB
+    Until the end the pictures of all episodes are held as JPEG, about 40 KB
     each with one support.
 
     Args:
