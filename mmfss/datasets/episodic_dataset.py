@@ -82,7 +82,8 @@ class EpisodicDataset(BaseDataset):
             image), ``class_id`` (from 0), ``img_path``, ``seg_map_path``,
             ``class_value`` (the mask's value for the class; None: any non-zero
             value, or those from an optional key ``foreground_from`` on) and
-            ``source`` (where the entry is listed, for messages).
+            ``source`` (where the entry is listed, for messages). Optional:
+            ``num_classes``, how many classes its mask knows, if not all.
         """
 
     def full_init(self) -> None:
@@ -236,7 +237,8 @@ class EpisodicDataset(BaseDataset):
                 class_name=self._metainfo['classes'][episode.class_id],
                 class_value=self._class_values[episode.class_id],
                 foreground_from=self._files[name].get('foreground_from', 1),
-                num_classes=len(self._metainfo['classes']))
+                num_classes=self._files[name].get(
+                    'num_classes', len(self._metainfo['classes'])))
             for name in (episode.query, *episode.supports)
         ]
         return dict(
