@@ -135,7 +135,7 @@ def test_tool_with_hints(infer, weights, photo, tmp_path):
 
 @pytest.mark.parametrize('args, code, message', [
     (['--query', 'a.jpg'], 2, 'give --support or --load-support'),
-    (['--support', 'a.jpg:a.png'], 2, 'give --query, or --save-support'),
+    (['--support', 'a.jpg:a.png'], 2, 'give --query, --save-support or'),
     (['--support', 'a:b', '--support', 'c:d', '--query', 'e'], 2,
      '2 --support and 0 --class-name'),
     (['--support', 'a.jpg:a.png', '--query', 'b.jpg'], 1,
