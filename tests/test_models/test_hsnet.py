@@ -154,16 +154,19 @@ def test_a_support_set_is_encoded_once():
         assert sum(passes) == 5
 
 
-def test_bfloat16_on_cpu():
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_mixed_precision(dtype):
+    """float16 is a GPU's; its autocast exists on the CPU, too."""
     torch.manual_seed(0)
     model = hsnet().eval()
     inputs, samples = episodes(1, 2, 128, 96)
     with torch.no_grad():
         expected, = model(inputs, copy.deepcopy(samples), mode='predict')
-        with torch.autocast('cpu', dtype=torch.bfloat16):
+        with torch.autocast('cpu', dtype=dtype):
             loss = model(inputs, samples, mode='loss')['loss_ce']
             result, = model(inputs, samples, mode='predict')
     assert loss.dtype == result.seg_logits.data.dtype == torch.float32
+    assert loss.isfinite()
     error = (result.seg_logits.data - expected.seg_logits.data).abs().max()
     assert error < 0.05 * expected.seg_logits.data.abs().max()
 
