@@ -145,8 +145,8 @@ def test_group_norm_keeps_its_digits():
 
 
 def test_unit_features_do_not_overflow():
-    """In float16 the squares of these would."""
-    features = 1000 * torch.rand(1, 512, 4, 4)
+    """In float16 the lengths of these would."""
+    features = 10_000 * torch.rand(1, 512, 4, 4)
     expected, = unit_features([features])
     with torch.autocast('cpu', dtype=torch.bfloat16):
         units, = unit_features([features.half()])
