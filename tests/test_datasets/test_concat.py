@@ -1,10 +1,14 @@
 """Training on several datasets at once."""
+import re
+
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmfss.datasets import ConcatEpisodicDataset
-from tests.conftest import pipeline
+from mmfss.registry import DATASETS
+from tests.conftest import REPO, pipeline
 
 
 @pytest.fixture
@@ -61,3 +65,16 @@ def test_masks_are_checked_by_their_own_dataset(parts, tiny_voc):
 def test_nothing_to_concatenate():
     with pytest.raises(ValueError, match='datasets is empty'):
         ConcatEpisodicDataset([])
+
+
+def test_config_of_the_docs(parts, tmp_path):
+    text = (REPO / 'docs' / 'own_data.md').read_text()
+    block, = (b for b in re.findall('```python\n(.*?)```', text, re.S) if 'Concat' in b)
+    path = tmp_path / 'config.py'
+    path.write_text(block.replace("_base_ = '", f"_base_ = '{REPO}/configs/"))
+    cfg = Config.fromfile(path).train_dataloader.dataset
+    cfg.datasets[0].update(parts[0])
+    dataset = DATASETS.build(cfg)
+    assert len(dataset.class_names) == 15 + 20
+    n = next(n for n in range(99) if dataset.get_episode((0, n)).query[0] == '1')
+    assert dataset[0, n]['data_samples'].gt_sem_seg.data.eq(1).any()

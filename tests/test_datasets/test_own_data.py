@@ -153,7 +153,7 @@ def test_configs_of_the_docs(coco, monkeypatch):
     """Both train and test on disjoint classes."""
     text = (REPO / 'docs' / 'own_data.md').read_text()
     blocks = [b for b in re.findall('```python\n(.*?)```', text, re.S)
-              if b.startswith('_base_')]
+              if b.startswith('_base_') and 'Concat' not in b]  # see test_concat.py
     assert len(blocks) == 2
     monkeypatch.chdir(REPO)
     root, configs = coco[0].parent, str(REPO / 'configs')
