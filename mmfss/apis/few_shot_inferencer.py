@@ -168,7 +168,7 @@ class FewShotInferencer(BaseInferencer):
 
     def score_supports(self,
                        images: Sequence[ImageType],
-                       masks: Sequence[ImageType],
+                       masks: Sequence[AnnotationType],
                        class_name: str = 'object',
                        score_thr: float = 0.5) -> List[dict]:
         """Find out which annotated images help, without other images.
@@ -179,7 +179,7 @@ class FewShotInferencer(BaseInferencer):
         Args:
             images: Two or more, see :meth:`fit`.
             masks: See :meth:`fit`.
-            class_name (str): For messages. Defaults to 'object'.
+            class_name (str): See :meth:`fit`. Defaults to 'object'.
             score_thr (float): See :meth:`__call__`.
 
         Returns:

@@ -4,15 +4,17 @@ from typing import List, Sequence
 import numpy as np
 import torch
 
+from mmfss.datasets.annotations import AnnotationType
+from mmfss.datasets.annotations.image_files import ImageType, describe
 from mmfss.models.layers import merge_votes
 from mmfss.visualization import foreground_iou
 
-from .images import ImageType, describe, read_support
+from .images import read_support
 from .merge_classes import claim
 
 
 def score_supports(inferencer, images: Sequence[ImageType],
-                   masks: Sequence[ImageType], class_name: str,
+                   masks: Sequence[AnnotationType], class_name: str,
                    score_thr: float) -> List[dict]:
     """Segment each annotated image with the others.
 
@@ -46,7 +48,7 @@ def score_supports(inferencer, images: Sequence[ImageType],
             inferencer.fit([image], [mask], class_name)
             encoded.append(support_set.supports[class_name])
         for q, (image, mask) in enumerate(zip(images, masks)):
-            pair = read_support(image, mask)
+            pair = read_support(image, mask, class_name)
             truth = torch.from_numpy(pair['gt_seg_map'])
             # each of the others as a class of its own
             support_set.supports = {

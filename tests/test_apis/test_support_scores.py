@@ -1,13 +1,17 @@
+import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 
 from mmfss.apis import FewShotInferencer
+from mmfss.apis.images import read_image
+from mmfss.datasets.annotations import SupportAnnotation
 from mmfss.datasets.annotations.image_files import read_mask
 from tests.conftest import REPO
 
@@ -54,6 +58,24 @@ def test_the_scores_are_those_of_fit_and_call(prototype, annotated):
         assert score['iou_alone'] == pytest.approx(others_alone.sum() / 3)
         assert score['gain'] == pytest.approx(gain.sum() / 3)
     assert len({score['gain'] for score in scores}) == 4
+
+
+def test_outlines_of_several_labels(prototype, annotated, tmp_path):
+    """The class's label counts, as in fit()."""
+    images, masks = annotated[0][:2], [read_mask(m) for m in annotated[1][:2]]
+    files = []
+    for n, mask in enumerate(masks):
+        height, width = mask.shape
+        files.append(str(tmp_path / f'{n}.json'))
+        shapes = [dict(label=label, shape_type='rectangle', points=box)
+                  for label, box in (('can', [[40, 40], [90, 120]]),
+                                     ('table', [[0, 0], [30, 30]]))]
+        Path(files[-1]).write_text(json.dumps(
+            dict(imageWidth=width, imageHeight=height, shapes=shapes)))
+    masks = [SupportAnnotation(file, 'can').mask(read_image(image))
+             for file, image in zip(files, images)]
+    assert prototype.score_supports(images, files, 'can') == (
+        prototype.score_supports(images, masks, 'can'))
 
 
 def test_a_wrong_annotation_stands_out(prototype, annotated):
