@@ -13,16 +13,19 @@ KERNELS = ((3, 3, 3), (5, 3, 3), (5, 5, 3))
 STRIDES = ((2, 2, 2), (4, 2, 2), (4, 4, 2))
 
 
-def get_flops(config, *args):
-    done = subprocess.run(
+def run(config, *args, check=True):
+    return subprocess.run(
         [sys.executable, str(REPO / 'tools' / 'analysis_tools' / 'get_flops.py'),
          str(REPO / 'configs' / f'{config}.py'), *map(str, args)],
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPO)),
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=300,
-        check=True)
-    return done.stdout
+        check=check)
+
+
+def get_flops(config, *args):
+    return run(config, *args).stdout
 
 
 def support_plane(k, c_in, c_out, query, before, after, shot):
@@ -103,3 +106,10 @@ def test_published_figure_is_of_the_whole_model_only():
     output = get_flops('hsnet-deep_resnet101_pascal5i_fold0', '--shape', 64, 96)
     assert '64 x 96 pixels' in output
     assert 'GFLOPs' not in output
+
+
+def test_model_without_a_pyramid_is_refused_in_one_line():
+    done = run('prototype_vgg16_pascal5i_fold0', check=False)
+    assert done.returncode == 1
+    message, = done.stderr.splitlines()
+    assert 'PrototypeNet' in message and 'no neck' in message

@@ -9,4 +9,7 @@ bash tools/setup_env.sh onedl,tests
 echo "== Lint"
 .venv/bin/ruff check .
 echo "== Tests"
-exec .venv/bin/python -m pytest "$@"
+# Processes with one thread each; several threads in several processes would wait
+# for one another. Files stay whole for what is set up once in them.
+export OMP_NUM_THREADS=1
+exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -48,6 +48,7 @@ def test_modes_at_any_size(backbone, height, width):
 
 @pytest.mark.parametrize('kernel', ['FullConv4d', 'SeparableConv4d'])
 def test_other_kernels_learn(kernel):
+    torch.manual_seed(0)
     model = hsnet(neck=dict(conv_cfg=dict(type=kernel))).train()
     model(*episodes(1, 1, 64, 64), mode='loss')['loss_ce'].backward()
     assert all(p.grad.abs().sum() > 0 for p in model.parameters()

@@ -125,12 +125,13 @@ def test_hypercorrelation_need_not_exist_as_a_whole(kernel, learn, monkeypatch):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
-def test_group_norm_keeps_its_digits():
-    """PyTorch's own would be off by more than 1e-4 here."""
+@pytest.mark.parametrize('pixels', [(40, 8000), (13**2, 13**2)])
+def test_group_norm_keeps_its_digits(pixels):
+    """PyTorch's own would be off by more than 1e-4, and 3e-5."""
     torch.manual_seed(0)
     norm = torch.nn.GroupNorm(4, 16)
     torch.nn.init.normal_(norm.weight)
-    image = (1 + torch.rand(2, 40, 8000, 16)).movedim(-1, 1)
+    image = (1 + torch.rand(2, *pixels, 16)).movedim(-1, 1)
     weights = torch.randn(image.shape)
     results = []
     for kind, apply in ((torch.float32, lambda x: group_norm(norm, x)),
@@ -139,7 +140,7 @@ def test_group_norm_keeps_its_digits():
         y = apply(x)
         loss = (y * weights).mean()
         results.append((y, *torch.autograd.grad(loss, (x, *norm.parameters()))))
-    tolerances = (1e-5, 2e-4, 2e-4, 2e-4)  # the gradients' sums are PyTorch's
+    tolerances = (2e-6, 2e-4, 2e-4, 2e-4)  # the gradients' sums are PyTorch's
     for ours, exact, tolerance in zip(*results, tolerances):
         assert (ours - exact).abs().max() <= tolerance * exact.abs().max()
 

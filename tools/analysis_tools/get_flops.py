@@ -68,6 +68,9 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    if 'neck' not in cfg.model:
+        raise SystemExit(f'{args.config}: its model, {cfg.model.type}, has no '
+                         'neck, and there is no pyramid to measure.')
     init_default_scope(cfg.default_scope)
     return cfg
 
