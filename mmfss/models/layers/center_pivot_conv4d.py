@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mmfss.registry import MODELS
+from mmfss.utils.is_traced import is_traced
 
 from .conv4d import Conv4d, conv_query_plane, conv_support_plane
 from .correlation import hypercorrelation
@@ -40,7 +41,9 @@ class CenterPivotConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         s = self.support_stride
-        return self._over_support(x).add_(self._over_query(x[..., ::s, ::s]))
+        # in the memory's order, as the gradient will then be
+        kept = x.movedim(1, -1)[..., ::s, ::s, :].movedim(-1, 1)
+        return self._over_support(x).add_(self._over_query(kept))
 
     def correlate(self, query: Sequence[Tensor],
                   support: Sequence[Tensor]) -> Tensor:
@@ -54,7 +57,7 @@ class CenterPivotConv4d(Conv4d):
 
         Args: as of :meth:`Conv4d.correlate`.
         """
-        if support[0].device.type != 'cpu' or torch.jit.is_tracing():
+        if support[0].device.type != 'cpu' or is_traced():
             return self._correlate(query, support)
         inside, kept = object_window(support, self.kernel_size,
                                      self.support_stride)
