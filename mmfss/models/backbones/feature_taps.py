@@ -109,6 +109,10 @@ class FeatureTaps:
         self._check_called(self._modules, values)
         return self._levels(values, images.shape[-2:])
 
+    def check_weights(self) -> None:
+        """Notice weights that were changed by way of ``.data``."""
+        self._norms.forget()
+
     def _run(self, images: Tensor,
              modules: Dict[str, nn.Module]) -> Tuple[Any, Dict[str, Tensor]]:
         """The backbone's output, and what the taps give, in calling order."""

@@ -51,6 +51,13 @@ class FoldedNorms:
             conv.weight, conv.bias = weights
             del norm.forward  # the class's own is back
 
+    def forget(self) -> None:
+        """Fold anew next time: weights may have changed behind PyTorch's back.
+
+        What is changed by way of ``.data`` keeps its version number.
+        """
+        self._key = None
+
     def _changes_nothing(self, run: Callable[[], List[Tensor]]) -> bool:
         """With norms that do something, unlike those of a new backbone."""
         norms = [norm for _, norm in self.pairs]
