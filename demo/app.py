@@ -12,11 +12,13 @@ import numpy as np
 
 from mmfss.apis import FewShotInferencer
 from mmfss.apis.images import ImageType, read_image, read_support
+from mmfss.datasets.annotations import AnnotationType
 
 REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
 PHOTOS = osp.join(REPO, 'demo', 'data', 'objects30')
 MAX_SUPPORTS, MAX_QUERIES = 5, 10
 IMAGES = ['.jpg', '.jpeg', '.png', '.bmp', '.webp']
+OBJECT, SCRIBBLE, BOX = 'the object', 'a scribble on it', 'a box around it'
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,15 +51,24 @@ def uploaded(reader: Callable, *files: str) -> Any:
         raise gr.Error(reason) from error
 
 
-def add_painted(supports: list, editor: Optional[dict]) -> list:
-    """Add the editor's photo, with what was painted as its mask."""
+def add_painted(supports: list, editor: Optional[dict], meaning: str) -> list:
+    """Add the editor's photo, with the mask that its strokes give."""
     if not editor or editor['background'] is None:
         raise gr.Error('Load a photo into the editor first, then paint the object.')
     image = editor['background'][..., 2::-1]  # RGBA to BGR
-    mask = np.zeros(image.shape[:2], bool)
+    painted = np.zeros(image.shape[:2], bool)
     for layer in editor['layers']:
-        mask |= layer[..., 3] > 0
-    return add(supports, image, mask)
+        painted |= layer[..., 3] > 0
+    if not painted.any():
+        raise gr.Error('Nothing is painted. Choose the brush and paint '
+                       f'{meaning}.')
+    if meaning == OBJECT:
+        return add(supports, image, painted)
+    if meaning == SCRIBBLE:
+        return add(supports, image, dict(scribble=painted))
+    rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
+    box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return add(supports, image, dict(box=tuple(map(int, box))))
 
 
 def add_files(supports: list, image: str, mask: str) -> list:
@@ -67,8 +78,8 @@ def add_files(supports: list, image: str, mask: str) -> list:
     return add(supports, image, mask)
 
 
-def add(supports: list, image: ImageType, mask: ImageType) -> list:
-    """Check a support, and add it to those there are."""
+def add(supports: list, image: ImageType, mask: AnnotationType) -> list:
+    """Check a support, and add it to those there are, with its mask."""
     if len(supports) == MAX_SUPPORTS:
         raise gr.Error(f'There can be at most {MAX_SUPPORTS} annotated photos. '
                        'Clear them first.')
@@ -112,7 +123,9 @@ def build(inferencer: FewShotInferencer) -> gr.Blocks:
             round(100 * float((p['mask'] > 0).mean()), 1)
         ] for file, p in zip(files, result['predictions'])]
         masks = [p['mask'] * np.uint8(255) for p in result['predictions']]
-        return result['visualization'], masks, rows
+        captions = [f'{row[0]}: {"found" if mask.any() else "not found"}'
+                    for row, mask in zip(rows, masks)]
+        return list(zip(result['visualization'], captions)), masks, rows
 
     def example():
         path = osp.join(PHOTOS, '{}', 'teapot', '{}')
@@ -127,13 +140,19 @@ def build(inferencer: FewShotInferencer) -> gr.Blocks:
     with gr.Blocks(title='mmfss') as page:
         gr.Markdown('# Segment your own thing from a few annotated photos')
         supports = gr.State([])
+        look = dict(columns=3, fit_columns=False, object_fit='contain')
         with gr.Row():
             with gr.Column():
                 gr.Markdown('## 1. Annotate')
                 with gr.Tab('Paint'):
                     editor = gr.ImageEditor(
-                        label='Photo: paint the object', sources=['upload'],
-                        transforms=[], format='png', layers=False)
+                        label='Photo: paint on it', sources=['upload'],
+                        transforms=[], format='png', layers=False,
+                        brush=gr.Brush(colors=['#ff0000'], color_mode='fixed'))
+                    meaning = gr.Radio(
+                        [OBJECT, SCRIBBLE, BOX], value=OBJECT, label='I painted',
+                        info='Of a scribble or a box, GrabCut makes a mask. A box '
+                        'is the smallest that holds all that is painted.')
                     add_paint = gr.Button('Add this photo')
                 with gr.Tab('Photo and mask'):
                     image = gr.File(label='Photo', file_types=IMAGES)
@@ -141,7 +160,7 @@ def build(inferencer: FewShotInferencer) -> gr.Blocks:
                         label='Mask: not black is the object', file_types=IMAGES)
                     add_pair = gr.Button('Add this pair')
                 gallery = gr.Gallery(
-                    label='Annotated photos', interactive=False, columns=MAX_SUPPORTS)
+                    label='Annotated photos', interactive=False, height=240, **look)
                 clear = gr.Button('Remove all')
             with gr.Column():
                 gr.Markdown('## 2. Segment')
@@ -152,13 +171,13 @@ def build(inferencer: FewShotInferencer) -> gr.Blocks:
                 presence = gr.Slider(
                     0, 1, 0.3, label='Least presence; 0: the object is everywhere')
                 run = gr.Button('Segment', variant='primary')
-                results = gr.Gallery(label='Results', format='png')
-                masks = gr.Gallery(label='Masks', format='png')
+                results = gr.Gallery(label='Results', format='png', **look)
+                masks = gr.Gallery(label='Masks', format='png', **look)
                 table = gr.Dataframe(
                     headers=['photo', 'score', 'presence', 'object, % of pixels'])
         show = dict(fn=pictures, inputs=supports, outputs=gallery, api_name=False)
         add_paint.click(
-            add_painted, [supports, editor], supports,
+            add_painted, [supports, editor, meaning], supports,
             api_name='add_painted').success(**show)
         add_pair.click(
             add_files, [supports, image, mask], supports,

@@ -2,6 +2,7 @@ import gzip
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,23 @@ def log():
     logger.addHandler(handler)
     yield messages
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def page():
+    """A page of the system's Chromium, or of playwright's own."""
+    playwright = pytest.importorskip(
+        'playwright.sync_api',
+        reason='playwright is missing: pip install -e ".[browser]"')
+    with playwright.sync_playwright() as started:
+        try:
+            browser = started.chromium.launch(
+                executable_path=shutil.which('chromium'),
+                args=['--disable-gpu', '--disable-quic', '--disable-sync'])
+        except playwright.Error as error:
+            pytest.skip(f'there is no Chromium: {error.message.splitlines()[0]}')
+        yield browser.new_page(viewport=dict(width=1280, height=1000))
+        browser.close()
 
 
 @pytest.fixture

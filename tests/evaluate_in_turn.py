@@ -23,7 +23,8 @@ def main():
     for batch, workers in itertools.product(BATCHES, WORKERS):
         name = f'batch{batch}_workers{workers}'
         sys.argv = [
-            TEST, *arguments, f'test_dataloader.batch_size={batch}',
+            TEST, '--contact-sheet', f'{work_dir}/{name}/sheet.html', *arguments,
+            f'test_dataloader.batch_size={batch}',
             f'test_dataloader.num_workers={workers}', f'experiment_name={name}',
             f'work_dir={work_dir}/{name}',
             f'default_hooks.visualization.out_dir={work_dir}/{name}/show']

@@ -51,5 +51,6 @@ def test_clear_errors(tmp_path):
     assert output.startswith("browse_episodes.py: FolderDataset: there is no data")
     prototype = REPO / 'configs' / 'prototype_mobilenetv2_objects30.py'
     output = browse(prototype, cwd=tmp_path, ok=False)
-    assert output.strip().endswith('has no train_dataloader.')
+    assert output.strip().endswith(
+        'has no train_dataloader. There is: --split test.')
     assert not list(tmp_path.iterdir())

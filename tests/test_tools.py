@@ -185,12 +185,15 @@ def test_figures_depend_on_nothing_but_the_episodes(mixed, tmp_path):
         for folder in out.iterdir():
             report, = folder.glob('*/report.json')
             results[processes, folder.name] = (
-                figures(folder), json.loads(report.read_text()))
+                figures(folder), json.loads(report.read_text()),
+                (folder / 'sheet.html').read_text())
             assert len(list((folder / 'show').glob('test_*.png'))) == 7
     assert len(results) == 12
     expected = results[None, 'batch1_workers0']
     for setting, result in results.items():
         assert result == expected, setting
+    # the best, the median and the worst, of fewer episodes than it has places
+    assert expected[2].count('<img ') == 3 * 7
     rows = expected[1]['per_class'].values()
     assert sum(row['valid'] for row in rows) == 7 * 64 * 64
     assert all(isinstance(row['intersection'], int) for row in rows)

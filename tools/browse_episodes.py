@@ -12,6 +12,8 @@ from mmfss.datasets import EpisodicDataset
 from mmfss.registry import DATASETS, VISUALIZERS
 from mmfss.visualization import to_rgb
 
+SPLITS = ('train', 'val', 'test')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -20,7 +22,7 @@ def parse_args() -> argparse.Namespace:
         'Of training, they are the first episodes of the first epoch.')
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='train',
+        '--split', choices=SPLITS, default='train',
         help='whose dataloader; default: train')
     parser.add_argument(
         '--num', type=int, default=20, help='how many episodes; default: 20')
@@ -39,8 +41,10 @@ def main() -> None:
     init_default_scope(cfg.get('default_scope', 'mmfss'))
     loader = cfg.get(f'{args.split}_dataloader')
     if not loader:
+        others = [s for s in SPLITS if cfg.get(f'{s}_dataloader')]
         sys.exit(f'browse_episodes.py: {args.config} has no '
-                 f'{args.split}_dataloader.')
+                 f'{args.split}_dataloader. There is: --split '
+                 f'{", ".join(others) or "none"}.')
     try:
         dataset = DATASETS.build(loader.dataset)
     except (OSError, ValueError) as error:

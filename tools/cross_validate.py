@@ -6,7 +6,8 @@
 {} stands for the fold. Every test's report.json is kept under the work dir, and a
 fold with a report of the same checkpoint, config and options there is not tested
 again: a run that was cut off goes on. Without --checkpoint, the reports there are
-collected as they are.
+collected as they are; a model that is not trained is tested with --untrained in
+its place.
 """
 import argparse
 import csv
@@ -28,8 +29,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'config', help='config file, with {} for the fold where there are folds')
-    parser.add_argument(
+    tested = parser.add_mutually_exclusive_group()
+    tested.add_argument(
         '--checkpoint', help='checkpoint file, with {} for the fold; may have *')
+    tested.add_argument(
+        '--untrained', action='store_true',
+        help='there is no checkpoint: the model is not trained (PrototypeNet)')
     parser.add_argument(
         '--shots', type=int, nargs='+', default=[1], help='numbers of supports')
     parser.add_argument(
@@ -73,10 +78,11 @@ def test_fold(args: argparse.Namespace, root: str, shot: int, fold) -> dict:
     if osp.isfile(path):
         with open(path) as file:
             report = json.load(file)
-    if args.checkpoint is None:
+    if args.checkpoint is None and not args.untrained:
         if report is None:
             sys.exit(f'There is no report {path} of an earlier test: name the '
-                     'checkpoints with --checkpoint.')
+                     'checkpoints with --checkpoint, or say --untrained of a model '
+                     'that is not trained.')
     else:
         asked = what_is_asked(args, fold)
         if report is None or report['asked'] != asked:
@@ -89,15 +95,19 @@ def test_fold(args: argparse.Namespace, root: str, shot: int, fold) -> dict:
 
 def what_is_asked(args: argparse.Namespace, fold) -> dict:
     """What a report must be of to be used again."""
+    asked = dict(
+        checkpoint=None,
+        saved=None,
+        config=osp.abspath(args.config.replace('{}', str(fold))),
+        options=args.cfg_options)
+    if args.untrained:
+        return asked
     found = glob.glob(args.checkpoint.replace('{}', str(fold)))
     if len(found) != 1:
         sys.exit(f'--checkpoint {args.checkpoint}: fold {fold} has {len(found)} such '
                  f'files {found}; name one (seen from {osp.abspath(".")}).')
     return dict(
-        checkpoint=osp.abspath(found[0]),
-        saved=osp.getmtime(found[0]),
-        config=osp.abspath(args.config.replace('{}', str(fold))),
-        options=args.cfg_options)
+        asked, checkpoint=osp.abspath(found[0]), saved=osp.getmtime(found[0]))
 
 
 def run_test(args: argparse.Namespace, root: str, shot: int, fold,
@@ -108,12 +118,16 @@ def run_test(args: argparse.Namespace, root: str, shot: int, fold,
     options = list(args.cfg_options)
     if args.protocol:
         options.append(f'test_dataloader.dataset.protocol={args.protocol}')
-    subprocess.run([
+    done = subprocess.run([
         sys.executable,
-        osp.join(HERE, 'test.py'), asked['config'], asked['checkpoint'], '--shot',
-        str(shot), '--work-dir', test_dir, '--report', report,
+        osp.join(HERE, 'test.py'), asked['config'],
+        *([asked['checkpoint']] if asked['checkpoint'] else []), '--shot', str(shot),
+        '--work-dir', test_dir, '--report', report,
         *(['--cfg-options', *options] if options else [])
-    ], check=True)
+    ])
+    if done.returncode:
+        sys.exit(f'cross_validate.py: test.py failed on fold {fold}; the reason is '
+                 'above.')
     with open(report) as file:
         return json.load(file)
 

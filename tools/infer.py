@@ -99,21 +99,27 @@ def split_pair(pair: str) -> tuple:
         annotation = {what: parse_points(pair, what, value)}
         if background:
             annotation['background'] = parse_points(pair, 'background', background)
-        if not osp.isfile(image):
+        if not is_file_or_url(image):
             raise FileNotFoundError(f'--support {pair}: there is no file {image}.')
         return image, annotation
-    # at the colon that makes two files
+    # at the colon that makes two files or URLs
     colons = [n for n, character in enumerate(pair) if character == ':']
     parts = [(pair[:n], pair[n + 1:]) for n in colons]
     for part in parts:
-        if all(map(osp.isfile, part)):
+        if all(map(is_file_or_url, part)):
             return part
     if not parts:
         raise ValueError(f'--support {pair}: write IMG:MASK, the image, a colon '
                          'and its mask, or IMG:box=x1,y1,x2,y2.')
-    missing = [p for p in parts[0] if not osp.isfile(p)]
+    nearest = max(
+        reversed(parts), key=lambda part: sum(map(is_file_or_url, part)))
+    missing = [p for p in nearest if not is_file_or_url(p)]
     raise FileNotFoundError(f'--support {pair}: there is no file '
                             f'{" and no file ".join(missing)}.')
+
+
+def is_file_or_url(path: str) -> bool:
+    return osp.isfile(path) or path.startswith(('http://', 'https://'))
 
 
 def parse_points(pair: str, what: str, value: str):
@@ -121,7 +127,7 @@ def parse_points(pair: str, what: str, value: str):
     try:
         numbers = [float(number) for number in value.split(',')]
     except ValueError:
-        if what in ('scribble', 'background') and osp.isfile(value):
+        if what in ('scribble', 'background') and is_file_or_url(value):
             return value
         numbers = []
     count = dict(box=4, point=2).get(what, len(numbers) // 2 * 2)

@@ -28,6 +28,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    if not cfg.get('train_dataloader'):
+        sys.exit(f'train.py: {args.config} has no train_dataloader. A model that is '
+                 'not trained (PrototypeNet) is ready for tools/test.py, without a '
+                 'checkpoint.')
     if args.amp:
         if not torch.cuda.is_available():
             sys.exit('--amp: mixed precision needs CUDA, and there is none here. '

@@ -1,6 +1,6 @@
 import os
 from collections import defaultdict
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from mmfss.datasets.annotations import AnnotationType
-from mmfss.datasets.annotations.image_files import ImageType, describe
+from mmfss.datasets.annotations.image_files import ImageType
 from mmfss.datasets.transforms.pack_few_shot_inputs import to_tensor
 from mmfss.models.backbones import FeatureCache, init_without_checkpoint
 from mmfss.models.segmentors import FewShotSegmentor
@@ -120,23 +120,44 @@ class FewShotInferencer(BaseInferencer):
                 'mask(s); give one mask per image, and at least one of each.')
         if class_name not in self.classes and len(self.classes) == MAX_CLASSES:
             raise ValueError(f'There can be at most {MAX_CLASSES} classes.')
+        pairs = (self.read_support(image, mask, class_name)
+                 for image, mask in zip(images, masks))
+        return self.fit_read(pairs, class_name)
+
+    @staticmethod
+    def read_support(image: ImageType, mask: AnnotationType,
+                     class_name: str) -> dict:
+        """Read an annotated image of a class, see :func:`read_support`."""
+        try:
+            return read_support(image, mask, class_name)
+        except ValueError as error:
+            raise ValueError(f'class {class_name!r}: {error}') from error
+
+    def fit_read(self, pairs: Iterable[dict],
+                 class_name: str) -> 'FewShotInferencer':
+        """Encode annotated images that were read.
+
+        Args:
+            pairs (Iterable[dict]): Of :meth:`read_support`.
+            class_name (str): See :meth:`fit`.
+
+        Returns:
+            FewShotInferencer: Itself.
+        """
         by_size = defaultdict(list)
-        for image, mask in zip(images, masks):
-            try:
-                pair = self.pipeline(read_support(image, mask, class_name))
-            except ValueError as error:
-                raise ValueError(f'class {class_name!r}: {error}') from error
-            if not pair['gt_seg_map'].any():
+        for pair in pairs:
+            prepared = self.pipeline(dict(pair))
+            img, seg_map = prepared['img'], prepared['gt_seg_map']
+            if not seg_map.any():
                 raise ValueError(
-                    f'class {class_name!r}: the object in {describe(image)} is so '
-                    f'small that nothing of it is left at {pair["img"].shape[:2]} '
-                    '(height, width). Cut the image to its surroundings.')
-            by_size[pair['img'].shape].append(
-                (to_tensor(pair['img']), torch.from_numpy(pair['gt_seg_map']) == 1))
+                    f'class {class_name!r}: the object in {pair["img_path"]} is so '
+                    f'small that nothing of it is left at {img.shape[:2]} (height, '
+                    'width). Cut the image to its surroundings.')
+            by_size[img.shape].append((to_tensor(img), torch.from_numpy(seg_map) == 1))
         self.support_set.add(class_name, [
             (self._normalized('support', torch.stack(images))[0],
              torch.stack(masks).to(self._device))
-            for images, masks in (zip(*pairs) for pairs in by_size.values())
+            for images, masks in (zip(*group) for group in by_size.values())
         ])
         return self
 

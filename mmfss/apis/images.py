@@ -110,8 +110,8 @@ def read_support(image: ImageType,
         class_name (str): Which label or category of a JSON file.
 
     Returns:
-        dict: ``img`` and ``gt_seg_map`` (uint8, ``(H, W)``), as the transforms
-        want them.
+        dict: ``img``, ``gt_seg_map`` (uint8, ``(H, W)``) and ``img_path`` (the
+        image's name), as the transforms want them.
 
     Raises:
         ImportError: pycocotools, needed for a file of COCO, is missing.
@@ -119,10 +119,11 @@ def read_support(image: ImageType,
     """
     img = read_image(image)
     annotation = SupportAnnotation(annotation, class_name)
-    what = f'{describe(image)} with {annotation}'
+    name = describe(image)
+    what = f'{name} with {annotation}'
     is_file = isinstance(image, (str, os.PathLike, Image.Image))
     try:
-        seg_map = annotation.mask(img, describe(image) if is_file else '')
+        seg_map = annotation.mask(img, name if is_file else '')
     except ValueError as error:
         raise ValueError(f'{what}: {error}') from error
     size, mask_size = img.shape[1::-1], seg_map.shape[::-1]
@@ -144,7 +145,7 @@ def read_support(image: ImageType,
             f'{what}: the mask is foreground everywhere; some background is '
             'needed, which in a mask image is exactly 0. A JPEG is no mask (its '
             'black is noisy): save it as PNG.')
-    return dict(img=img, gt_seg_map=seg_map.astype(np.uint8))
+    return dict(img=img, gt_seg_map=seg_map.astype(np.uint8), img_path=name)
 
 
 def _is_turned(source: ImageType) -> bool:

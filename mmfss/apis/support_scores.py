@@ -5,11 +5,10 @@ import numpy as np
 import torch
 
 from mmfss.datasets.annotations import AnnotationType
-from mmfss.datasets.annotations.image_files import ImageType, describe
+from mmfss.datasets.annotations.image_files import ImageType
 from mmfss.models.layers import merge_votes
 from mmfss.visualization import foreground_iou
 
-from .images import read_support
 from .merge_classes import claim
 
 
@@ -43,19 +42,20 @@ def score_supports(inferencer, images: Sequence[ImageType],
     by_others = np.zeros(count)
     by_others_but, by_one = np.full((2, count, count), np.nan)
     try:
-        encoded = []
+        encoded, queries, truths, names = [], [], [], []
         for image, mask in zip(images, masks):
-            inferencer.fit([image], [mask], class_name)
+            pair = inferencer.read_support(image, mask, class_name)
+            inferencer.fit_read([pair], class_name)
             encoded.append(support_set.supports[class_name])
-        for q, (image, mask) in enumerate(zip(images, masks)):
-            pair = read_support(image, mask, class_name)
-            truth = torch.from_numpy(pair['gt_seg_map'])
+            queries.append(inferencer.preprocess(pair['img']))
+            truths.append(torch.from_numpy(pair['gt_seg_map']))
+            names.append(pair['img_path'])
+        for q, (query, truth) in enumerate(zip(queries, truths)):
             # each of the others as a class of its own
             support_set.supports = {
                 str(s): encoded[s] for s in range(count) if s != q
             }
-            logits, _ = support_set.segment(
-                inferencer.preprocess(pair['img']), score_thr)
+            logits, _ = support_set.segment(query, score_thr)
             votes = {
                 int(s): claim(logit.cpu(), truth.shape, score_thr)[0].short()
                 for s, logit in logits.items()
@@ -71,9 +71,9 @@ def score_supports(inferencer, images: Sequence[ImageType],
     gains = by_others[:, None] - by_others_but
     return [
         dict(
-            name=describe(image),
+            name=name,
             iou=float(by_others[n]),
             iou_alone=float(np.nanmean(by_one[:, n])),
             gain=float(np.nanmean(gains[:, n])) if count > 2 else None)
-        for n, image in enumerate(images)
+        for n, name in enumerate(names)
     ]

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from mmengine.config import Config
 
 from mmfss.apis import FewShotInferencer
 from mmfss.apis.images import read_image
-from mmfss.datasets.annotations import SupportAnnotation
+from mmfss.datasets.annotations import SupportAnnotation, image_files
+from mmfss.datasets.annotations.grab_cut import grab_cut
 from mmfss.datasets.annotations.image_files import read_mask
 from tests.conftest import REPO
 
@@ -76,6 +78,17 @@ def test_outlines_of_several_labels(prototype, annotated, tmp_path):
              for file, image in zip(files, images)]
     assert prototype.score_supports(images, files, 'can') == (
         prototype.score_supports(images, masks, 'can'))
+
+
+def test_each_is_read_once(prototype, annotated, monkeypatch):
+    """GrabCut, too, which takes the longest."""
+    read, cut = Mock(wraps=image_files.read_bytes), Mock(wraps=grab_cut)
+    folder = 'mmfss.datasets.annotations'
+    monkeypatch.setattr(f'{folder}.image_files.read_bytes', read)
+    monkeypatch.setattr(f'{folder}.support_annotation.grab_cut', cut)
+    prototype.score_supports(
+        annotated[0][:2], [dict(point=(60, 100)), dict(point=(60, 90))])
+    assert read.call_count == cut.call_count == 2
 
 
 def test_a_wrong_annotation_stands_out(prototype, annotated):

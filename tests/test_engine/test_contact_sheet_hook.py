@@ -97,3 +97,16 @@ def test_text_is_escaped_and_nothing_is_fetched(runner, tmp_path):
                               'h1', 'p', 'h2', 'figure', 'img', 'figcaption'}
     assert all(a.startswith('data:image/jpeg;base64,') for a in page.addresses)
     assert 'url(' not in ''.join(page.texts)
+
+
+def test_in_a_browser(runner, page, tmp_path):
+    run(ContactSheetHook(num=3), runner, 9, 4)
+    requests = []
+    page.on('request', lambda request: requests.append(request.url))
+    page.goto((tmp_path / 'contact_sheet.html').as_uri())
+    widths = page.locator('img').evaluate_all(
+        'images => Promise.all(images.map(i => i.decode().then(() => i.naturalWidth)))')
+    assert widths == [120 + 4 + 2 * (480 + 4)] * 9
+    assert all(url.startswith(('file:', 'data:')) for url in requests)
+    # nothing is cut off at the right
+    assert page.evaluate('document.body.scrollWidth <= window.innerWidth')

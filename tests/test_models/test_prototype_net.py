@@ -18,11 +18,11 @@ SMALL = ['test_dataloader.dataset.pipeline.0.transforms.2.scale=(128,128)',
          'test_dataloader.dataset.num_episodes=20']
 
 
-def run_test(*args, cwd):
-    """tools/test.py, as a user runs it: its exit code and what it prints."""
+def run_test(*args, cwd, tool='test.py'):
+    """A tool, as a user runs it: its exit code and what it prints."""
     done = subprocess.run(
-        [sys.executable, REPO / 'tools' / 'test.py', *args, '--cfg-options',
-         *SMALL], cwd=cwd, env=dict(os.environ, PYTHONPATH=str(REPO)),
+        [sys.executable, REPO / 'tools' / tool, *args, '--cfg-options', *SMALL],
+        cwd=cwd, env=dict(os.environ, PYTHONPATH=str(REPO)),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
@@ -149,6 +149,33 @@ def test_several_processes_need_a_checkpoint(tmp_path):
     """Of torch's DDP, which refuses a model without learnable parameters."""
     code, output = run_test(CONFIG, '--launcher', 'pytorch', cwd=tmp_path)
     assert code == 2 and 'leave --launcher out' in output
+
+
+@pytest.mark.parametrize('options', [[], ['--amp'], ['--resume']])
+def test_training_is_refused(options, tmp_path):
+    code, output = run_test(CONFIG, *options, cwd=tmp_path, tool='train.py')
+    last, = [line for line in output.splitlines() if 'train_dataloader' in line]
+    assert code == 1 and last == output.splitlines()[-1]
+    assert last.startswith(f'train.py: {CONFIG} has no') and 'tools/test.py' in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_cross_validation(tmp_path):
+    """Each fold once; a second time the reports are there."""
+    for fold in range(4):
+        (tmp_path / f'prototype_mobilenetv2_pascal5i_fold{fold}.py').write_text(
+            f'_base_ = {str(CONFIG)!r}\n')
+    config = tmp_path / 'prototype_mobilenetv2_pascal5i_fold{}.py'
+    code, output = run_test(config, cwd=tmp_path, tool='cross_validate.py')
+    assert code == 1 and 'or say --untrained' in output
+    for tested in (4, 0):
+        code, output = run_test(
+            config, '--untrained', cwd=tmp_path, tool='cross_validate.py')
+        assert code == 0, output
+        assert output.count('Epoch(test) [20/20]') == tested
+    folder, = (tmp_path / 'work_dirs').iterdir()
+    table = (folder / 'cross_validation.md').read_text()
+    assert table in output and 'ours (objects30' in table
 
 
 def test_inferencer_without_weights(objects30):

@@ -2,6 +2,7 @@
 import io
 import os
 import warnings
+from http.client import HTTPException
 from typing import Union
 
 import mmengine.fileio as fileio
@@ -19,9 +20,13 @@ def read_bytes(path: Union[str, os.PathLike]) -> bytes:
     """
     try:
         content = fileio.get(path)
-    except OSError as error:
+    except KeyError as error:  # no backend of mmengine has this prefix
         raise ValueError(
-            f'{path} cannot be read: {error.strerror or error}.') from error
+            f'{path} cannot be read: {error.args[0]}:// is unknown. Give a file or '
+            'an http or https URL.') from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise ValueError(f'{path} cannot be read: {reason}.') from error
     if not content:
         raise ValueError(f'{path} is empty (0 bytes). Replace the file.')
     return content
