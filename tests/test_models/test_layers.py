@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmfss.models.layers import (
     CenterPivotConv4d,
@@ -125,13 +126,54 @@ def test_hypercorrelation_need_not_exist_as_a_whole(kernel, learn, monkeypatch):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    sides=st.tuples(st.integers(1, 14), st.integers(1, 14)),
+    corners=st.tuples(*[st.integers(0, 13)] * 4),
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 4))
+def test_the_object_alone_is_correlated(sides, corners, kernel, stride):
+    """Wherever it lies: the same values and gradients; it may be nowhere."""
+    torch.manual_seed(0)
+    conv = CenterPivotConv4d(2, 3, kernel, stride)
+    query = unit_features([torch.rand(1, 4, 3, 2) for _ in range(2)])
+    support = [torch.rand(1, 4, *sides) for _ in range(2)]
+    top, bottom, left, right = corners
+    for x in support:
+        mask = torch.zeros(sides)
+        mask[top:bottom + 1, left:right + 1] = 1
+        x *= mask
+    support = unit_features(support)
+    results = []
+    for y in (conv(hypercorrelation(query, support)),
+              conv.correlate(query, support)):
+        loss = (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
+        results.append((y, torch.autograd.grad(loss, list(conv.parameters()))))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_the_background_costs_no_multiplications():
+    """An object of 4 x 4 in 20 x 20: the convolutions' reach around it, too."""
+    conv = CenterPivotConv4d(2, 3, 5, 4)
+    query = unit_features([torch.rand(1, 4, 20, 20) for _ in range(2)])
+    counts = []
+    for background in (0, 1):
+        support = [torch.full((1, 4, 20, 20), float(background)) for _ in range(2)]
+        for x in support:
+            x[..., 8:12, 8:12] = 1
+        with FlopCounterMode(display=False) as counter:
+            conv.correlate(query, unit_features(support))
+        counts.append(counter.get_total_flops())
+    assert counts[0] < 0.4 * counts[1]
+
+
 @pytest.mark.parametrize('pixels', [(40, 8000), (13**2, 13**2)])
 def test_group_norm_keeps_its_digits(pixels):
-    """PyTorch's own would be off by more than 1e-4, and 3e-5."""
+    """PyTorch's own would be off by more than 1e-4, and 1e-5."""
     torch.manual_seed(0)
     norm = torch.nn.GroupNorm(4, 16)
     torch.nn.init.normal_(norm.weight)
-    image = (1 + torch.rand(2, *pixels, 16)).movedim(-1, 1)
+    image = (2 + torch.randn(2, *pixels, 16)).movedim(-1, 1)
     weights = torch.randn(image.shape)
     results = []
     for kind, apply in ((torch.float32, lambda x: group_norm(norm, x)),

@@ -80,7 +80,8 @@ class Textbook(nn.Module):
     @torch.no_grad()
     def extract_feat(self, images: Tensor) -> List[List[Tensor]]:
         """Features of the frozen backbone, read by the model's taps."""
-        return self.model.taps(images)
+        with torch.enable_grad():  # the norms are then computed, not folded
+            return self.model.taps(images)
 
     def correlate(self, query: Sequence[Sequence[Tensor]],
                   support: Sequence[Sequence[Tensor]],

@@ -1,11 +1,14 @@
 import difflib
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmfss.utils.is_traced import is_traced
+
+from .folded_norms import FoldedNorms
 from .presets import preset_taps
 from .tap_layout import TapLayout
 
@@ -76,6 +79,8 @@ class FeatureTaps:
             tap: modules[tap] for level in self.taps for tap in level
         }
         self._levels(values, (side, side))
+        self._norms = FoldedNorms(
+            backbone, lambda: list(self._try(side, self._modules)[1].values()))
 
     @property
     def num_maps(self) -> Tuple[int, ...]:
@@ -98,9 +103,15 @@ class FeatureTaps:
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
         """
-        _, values = self._run(images, self._modules)
+        learns = self.backbone.training or torch.is_grad_enabled()
+        with nullcontext() if learns or is_traced() else self._norms:
+            _, values = self._run(images, self._modules)
         self._check_called(self._modules, values)
         return self._levels(values, images.shape[-2:])
+
+    def check_weights(self) -> None:
+        """Notice weights that were changed by way of ``.data``."""
+        self._norms.forget()
 
     def _run(self, images: Tensor,
              modules: Dict[str, nn.Module]) -> Tuple[Any, Dict[str, Tensor]]:
@@ -146,28 +157,33 @@ class FeatureTaps:
         return output, {tap: _tensor(tap, value) for tap, value in seen.items()}
 
     @torch.no_grad()
-    def _dry_run(
-            self, modules: Dict[str, nn.Module]
-    ) -> Tuple[Any, Dict[str, Tensor], int]:
-        """:meth:`_run` on a square image, and that image's side."""
-        own = getattr(self.backbone, 'img_size', None)  # it may take no other
-        own = own[0] if isinstance(own, Sequence) else own
+    def _try(self, side: int,
+             modules: Dict[str, nn.Module]) -> Tuple[Any, Dict[str, Tensor]]:
+        """:meth:`_run` on a square image, in eval mode."""
         first = next(self.backbone.parameters(), torch.empty(0))
+        image = torch.linspace(-1, 1, 3 * side**2).view(1, 3, side, side).to(first)
         training = {m: m.training for m in self.backbone.modules()}
         self.backbone.eval()
-        problems = []
         try:
-            for side in dict.fromkeys(filter(None, (*_SIDES, own))):
-                image = first.new_zeros(1, 3, side, side)
-                try:
-                    return *self._run(image, modules), side
-                except _NoTensor:
-                    raise
-                except ValueError as error:
-                    problems.append(error)
+            return self._run(image, modules)
         finally:
             for module, mode in training.items():
                 module.training = mode
+
+    def _dry_run(
+            self, modules: Dict[str, nn.Module]
+    ) -> Tuple[Any, Dict[str, Tensor], int]:
+        """:meth:`_try` the usual sides; the one that worked comes last."""
+        own = getattr(self.backbone, 'img_size', None)  # it may take no other
+        own = own[0] if isinstance(own, Sequence) else own
+        problems = []
+        for side in dict.fromkeys(filter(None, (*_SIDES, own))):
+            try:
+                return *self._try(side, modules), side
+            except _NoTensor:
+                raise
+            except ValueError as error:
+                problems.append(error)
         raise problems[0]
 
     def _output_taps(self) -> List[str]:

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from mmfss.registry import MODELS
+from mmfss.utils.is_traced import is_traced
 
 from .conv4d import Conv4d, conv_query_plane, conv_support_plane
 from .correlation import hypercorrelation
 from .layout import channels_last
+from .object_window import object_window
 
 # Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds,
 # or enough to keep a GPU busy.
@@ -39,7 +41,9 @@ class CenterPivotConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         s = self.support_stride
-        return self._over_support(x).add_(self._over_query(x[..., ::s, ::s]))
+        # in the memory's order, as the gradient will then be
+        kept = x.movedim(1, -1)[..., ::s, ::s, :].movedim(-1, 1)
+        return self._over_support(x).add_(self._over_query(kept))
 
     def correlate(self, query: Sequence[Tensor],
                   support: Sequence[Tensor]) -> Tensor:
@@ -47,10 +51,28 @@ class CenterPivotConv4d(Conv4d):
 
         It never exists as a whole: the query plane's convolution needs it at
         the kept support positions only, and the support plane's needs one query
-        position at a time. (Training keeps the parts for the gradient.)
+        position at a time. (Training keeps the parts for the gradient.) On a
+        CPU it is made around the object only: masked out, it is zero, and the
+        convolutions give their biases.
 
         Args: as of :meth:`Conv4d.correlate`.
         """
+        if support[0].device.type != 'cpu' or is_traced():
+            return self._correlate(query, support)
+        inside, kept = object_window(support, self.kernel_size,
+                                     self.support_stride)
+        y = self._correlate(query, [x[(..., *inside)] for x in support])
+        grid = [-(-side // self.support_stride) for side in support[0].shape[2:]]
+        if y.shape[4:] == tuple(grid):
+            return y
+        bias = (self.query_conv.bias + self.support_conv.bias).to(y.dtype)
+        whole = bias.expand(len(y), *y.shape[2:4], *grid, -1).clone()
+        whole = whole.movedim(-1, 1)
+        whole[(..., *kept)] = y
+        return whole
+
+    def _correlate(self, query: Sequence[Tensor],
+                   support: Sequence[Tensor]) -> Tensor:
         s = self.support_stride
         over_query = self._over_query(
             hypercorrelation(query, [x[..., ::s, ::s] for x in support]))

@@ -74,8 +74,9 @@ class Conv4d(nn.Module):
                 f'support_stride={self.support_stride}')
 
 
-# The plane convolutions run as 3-D ones, with a kernel of size 1 along the other
-# plane, merged: nothing is permuted.
+# The plane convolutions read the tensor as it lies. That over the support plane is
+# a 2-D one with the query positions as the batch; that over the query plane a 3-D
+# one, with a kernel of size 1 along the support plane, merged.
 
 
 def conv_query_plane(x: Tensor,
@@ -120,14 +121,15 @@ def conv_support_plane(x: Tensor,
     """
     if x.shape[4:].numel() <= weight.shape[2:].numel():
         return _product_with_support_plane(x, weight, bias, stride)
-    p = weight.shape[-1] // 2
-    y = F.conv3d(
-        merged(x, 1, 2),
-        weight[:, :, None],
-        bias,
-        stride=(1, stride, stride),
-        padding=(0, p, p))
-    return channels_last(y.unflatten(2, x.shape[2:4]))
+    images = x.movedim(1, -1).flatten(0, 2).movedim(-1, 1)
+    if weight.shape[-1] == 1:
+        # with a stride, PyTorch 2.13's gradient on one CPU thread writes past
+        # its memory
+        images, stride = images[..., ::stride, ::stride], 1
+    y = F.conv2d(
+        images, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+    y = y.movedim(1, -1).unflatten(0, (x.shape[0], *x.shape[2:4]))
+    return channels_last(y.movedim(-1, 1))
 
 
 def _product_with_support_plane(x: Tensor, weight: Tensor,

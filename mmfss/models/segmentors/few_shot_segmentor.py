@@ -85,6 +85,7 @@ class FewShotSegmentor(BaseSegmentor):
         """Set the mode; the backbone stays in eval mode."""
         super().train(mode)
         self.backbone.eval()
+        self.taps.check_weights()
         if self.feature_cache is not None:
             self.feature_cache.check_weights()
         return self
