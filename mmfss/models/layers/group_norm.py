@@ -9,9 +9,9 @@ def group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """Apply a group norm to an image with the channels last in memory.
 
     On the CPU, PyTorch sums such an image up in one go in float32, which costs
-    two digits of 28,561 pixels (13^4) and three of 400,000. Here the rows are summed up first, and the
-    mean is subtracted before squaring. Elsewhere, in types of fewer digits, and
-    for fewer pixels, all is PyTorch's.
+    two digits of 28,561 pixels (13^4) and three of 400,000. Here the rows are
+    summed up first, and the mean is subtracted before squaring. Elsewhere, in
+    types of fewer digits, and for fewer pixels, all is PyTorch's.
 
     Args:
         norm (nn.GroupNorm): The layer.
