@@ -97,12 +97,13 @@ class Contender:
         correlate, encode, decode = self.steps
         logits = []
         with self.autocast:
-            for shots in self.passes(len(masks)):
+            for k in range(len(masks)):
                 with clock('backbone'):
-                    query = self.form.extract_feat(inputs['query'])
-                    support = self.form.extract_feat(supports[shots])
+                    if k == 0 or self.textbook:  # ours are extracted once
+                        query = self.form.extract_feat(inputs['query'])
+                    support = self.form.extract_feat(supports[k:k + 1])
                 with clock('correlation'):
-                    correlations = correlate(query, support, masks[shots])
+                    correlations = correlate(query, support, masks[k:k + 1])
                 with clock('pyramid'):
                     context = encode(correlations)
                 with clock('decoder'):
@@ -120,12 +121,6 @@ class Contender:
             return self.form.correlate, self.form.encode, self.form.decode
         return (self.model.neck.correlate, self.model.neck.pyramid,
                 self.model.decode_head)
-
-    def passes(self, shots: int) -> List[slice]:
-        """Which supports go through the network together."""
-        if self.textbook:
-            return [slice(k, k + 1) for k in range(shots)]
-        return [slice(None)]
 
     def vote(self, logits: List[Tensor], size: Sequence[int]) -> Tensor:
         """The mask, ``(1, H, W)``."""
