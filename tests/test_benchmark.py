@@ -207,12 +207,10 @@ def test_figures_are_complete(measured):
     assert 'memory' not in figures
 
 
-@pytest.mark.parametrize('name', ['mmfss', 'textbook'])
-def test_stages_sum_to_the_episode(measured, name):
+def test_stages_sum_to_the_episode(measured):
     for episode in measured[0]['inference']:
-        stages = sum(s[name]['median'] for s in episode['stages'].values())
-        whole = episode['end_to_end'][name]['median']
-        assert 0.5 < stages / whole < 2
+        limits = [s['limit'] for s in episode['stages'].values() if 'limit' in s]
+        assert sum(limits) == pytest.approx(episode['limit'])
 
 
 def test_tables(measured):
@@ -256,8 +254,8 @@ def test_sweep(monkeypatch, tmp_path, capsys):
     for point in points:
         assert len(point['seconds']['samples']) == 2
         assert point['memory']['peak'] >= point['memory']['baseline'] > 0
-    small, large, shot, _ = [point['seconds']['min'] for point in points]
-    assert large > 1.5 * max(small, shot)
+    small, large, _, _ = map(benchmark_sweep.added, points)
+    assert large > small
     assert (tmp_path / 'sweep.png').stat().st_size > 10_000
     assert 'episodes of a training step' in capsys.readouterr().out
 
