@@ -115,10 +115,12 @@ def _weights(conv: nn.Conv2d, norm: nn.Module) -> List[Tensor]:
 
 def _fold(conv: nn.Conv2d,
           norm: nn.Module) -> Tuple[nn.Parameter, nn.Parameter]:
-    weights = fuse_conv_bn_weights(
+    weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
         norm.weight, norm.bias)
-    return tuple(w.requires_grad_(False) for w in weights)
+    # the images are so; else each convolution copies them
+    weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+    return weight.requires_grad_(False), bias.requires_grad_(False)
 
 
 def _pass_on(x: Tensor) -> Tensor:

@@ -71,13 +71,17 @@ def hypercorrelation(query: Sequence[Tensor],
     pairs = [(_vectors(q[n // shots]), _vectors(s[n]).t())
              for n in range(len(support[0])) for q, s in zip(query, support)]
     if any(q.requires_grad or s.requires_grad for q, s in pairs):
-        correlations = torch.stack([q @ s for q, s in pairs])
-    else:  # without a copy
+        correlations = torch.stack([q @ s for q, s in pairs], dim=1)
+        correlations = correlations.unflatten(1, (-1, len(query))).movedim(1, 0)
+    else:  # without a copy, in the order in which a convolution reads it
         (q, s), *_ = pairs
-        correlations = q.new_empty(len(pairs), len(q), s.shape[1])
-        for (q, s), correlation in zip(pairs, correlations):
-            torch.mm(q, s, out=correlation)
-    correlations = correlations.view(-1, len(query), *grids).relu_()
+        correlations = q.new_empty(len(support[0]), len(q), len(query), s.shape[1])
+        parts = [part for c in correlations for part in c.unbind(dim=1)]
+        for (q, s), part in zip(pairs, parts):
+            torch.mm(q, s, out=part)
+    # (B * K, Hq * Wq, L, Hs * Ws)
+    correlations = correlations.relu_().unflatten(3, grids[2:])
+    correlations = correlations.unflatten(1, grids[:2]).movedim(3, 1)
     if correlations.dtype == torch.float32 and not torch.is_grad_enabled():
         return correlations  # read as fast, but for the gradient
     return channels_last(correlations)

@@ -15,7 +15,8 @@ def group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
 
     Args:
         norm (nn.GroupNorm): The layer.
-        x (Tensor): ``(B, C, H, W)``, channels last in memory.
+        x (Tensor): ``(B, C, H, W)``, channels last in memory. Without
+            gradients, the result may take its place.
 
     Returns:
         Tensor: The same shape and layout.
@@ -23,13 +24,14 @@ def group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     if (x.device.type != 'cpu' or x.dtype != torch.float32
             or x[0, 0].numel() < _MANY_PIXELS):
         return norm(x)
-    return _GroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
+    return _GroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps,
+                            not torch.is_grad_enabled())
 
 
 class _GroupNorm(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, weight, bias, groups, eps):
+    def forward(ctx, x, weight, bias, groups, eps, in_place):
         batch, channels, height, width = x.shape
         y = x.movedim(1, -1)  # (B, H, W, C)
 
@@ -48,7 +50,8 @@ class _GroupNorm(torch.autograd.Function):
         shift = bias - shift * scale
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.groups = groups
-        return (x * scale[..., None, None]).add_(shift[..., None, None])
+        scale, shift = scale[..., None, None], shift[..., None, None]
+        return torch.mul(x, scale, out=x if in_place else None).add_(shift)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -57,4 +60,4 @@ class _GroupNorm(torch.autograd.Function):
         return (*torch.ops.aten.native_group_norm_backward(
             gradient.contiguous(memory_format=torch.channels_last), x, mean,
             rstd, weight, batch, channels, height * width, ctx.groups,
-            ctx.needs_input_grad[:3]), None, None)
+            ctx.needs_input_grad[:3]), None, None, None)

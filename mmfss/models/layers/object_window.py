@@ -21,7 +21,7 @@ def object_window(support: Sequence[Tensor], kernel_size: int,
         it gives the second, of the whole's output; around that it is zero, but
         for its bias.
     """
-    seen = torch.stack([(x != 0).any(dim=0).any(dim=0) for x in support]).any(dim=0)
+    seen = torch.stack([x.norm(dim=1).amax(dim=0) for x in support]).amax(dim=0)
     radius = kernel_size // 2
     inside, kept = [], []
     for axis, side in enumerate(seen.shape):
@@ -29,6 +29,7 @@ def object_window(support: Sequence[Tensor], kernel_size: int,
         first, last = (places[0].item(), places[-1].item()) if len(places) else (0, 0)
         start = max(0, first - radius) // stride
         stop = min((last + radius) // stride, (side - 1) // stride) + 1
-        inside.append(slice(start * stride, max(last, (stop - 1) * stride) + 1))
+        # to a multiple of the stride: matrix products of odd sizes are slower
+        inside.append(slice(start * stride, min(side, stop * stride)))
         kept.append(slice(start, stop))
     return inside, kept
