@@ -61,6 +61,10 @@ def import_zoo() -> None:
     take its place for the length of this import only (left in
     ``sys.modules`` they would mislead mmengine's ``collect_env``).
 
+    mmpretrain's multimodal models, which are no backbones, do not run with
+    transformers 5, and their import fails. They are left out as where there is
+    no transformers.
+
     The OneDL line prints 'Could not import OneDL' while it is imported.
     """
     stand_ins = []
@@ -78,6 +82,9 @@ def import_zoo() -> None:
                 setattr(sys.modules[parent], child, sys.modules[name])
     try:
         with contextlib.redirect_stdout(io.StringIO()):
+            dependency = importlib.import_module('mmpretrain.utils.dependency')
+            if dependency.satisfy_requirement('transformers>=5'):
+                dependency.WITH_MULTIMODAL = False
             for name in ('mmpretrain.models', 'mmseg.models'):
                 importlib.import_module(name)
     finally:

@@ -31,6 +31,22 @@ def test_zoo_without_a_working_torchvision(tmp_path, code):
     assert 'Warning' not in done.stderr
 
 
+def test_zoo_beside_transformers_5(tmp_path):
+    """Where it is installed, and pycocotools, too."""
+    pytest.importorskip('pycocotools')
+    (tmp_path / 'transformers').mkdir()
+    (tmp_path / 'transformers' / '__init__.py').touch()
+    info = tmp_path / 'transformers-5.17.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: transformers\nVersion: 5.17.0\n')
+    done = subprocess.run(
+        [sys.executable, '-c', 'from mmfss.registry import MODELS\n'
+         "print(MODELS.get('mmpretrain.ResNet').__name__)"],
+        cwd=tmp_path, text=True, capture_output=True)
+    assert done.stdout == 'ResNet\n', done.stderr
+
+
 def test_the_connections_between_processes_are_closed():
     done = subprocess.run(
         [sys.executable, '-c', 'import torch.distributed as dist\n'
