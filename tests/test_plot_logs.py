@@ -51,6 +51,16 @@ def test_over_episodes(tmp_path):
     assert not {'step', 'iter', 'epoch', 'episodes_per_iter'} & set(curves)
 
 
+def test_of_a_loop_over_iterations(tmp_path):
+    """IterBasedTrainLoop: evaluations are logged at iterations."""
+    path = tmp_path / 'scalars.json'
+    path.write_text('\n'.join(map(json.dumps, [
+        dict(episodes_per_epoch=10, episodes_per_iter=4, step=0),
+        *(dict(loss=1., iter=step, step=step) for step in (1, 2, 3, 4)),
+        dict(mIoU=30., step=4)])))
+    assert read(path) == dict(loss={4: 1., 8: 1., 10: 1., 14: 1.}, mIoU={14: 30.})
+
+
 def test_starts_are_joined(tmp_path):
     """Killed in the third epoch, resumed after the second on two processes."""
     log(tmp_path, '20260101_000000', 0, range(1, 9), tail='{"loss": 0.1, "st')

@@ -50,12 +50,13 @@ class SupportSet:
                 together: normalised images ``(K, 3, H, W)``, masks, bool,
                 ``(K, H, W)``.
         """
-        self.supports[name] = [
-            dict(
-                encoded=self._model.encode_support(images, masks),
-                prototypes=prototypes(self._deepest(images), masks))
-            for images, masks in groups
-        ]
+        self.supports[name] = []
+        for images, masks in groups:
+            features = self._model.extract_feat(images)
+            self.supports[name].append(
+                dict(
+                    encoded=self._model.encode_support(features, masks),
+                    prototypes=prototypes(features[0][-1], masks)))
 
     @torch.no_grad()
     def segment(self, query: Tensor,
@@ -70,20 +71,18 @@ class SupportSet:
         Returns:
             tuple: By class, logits ``(K, 2, h, w)``, float32, and presence.
         """
-        feature = self._deepest(query)
+        features = self._model.extract_feat(query)
+        encoded = self._model.encode_query(features)
         logits, found = {}, {}
         for name, groups in self.supports.items():
             logits[name] = torch.cat([
-                self._model.segment(query, group['encoded']) for group in groups
+                self._model.decode(encoded, group['encoded']) for group in groups
             ], dim=1)[0].float()
             votes = (logits[name].softmax(dim=1)[:, 1] > score_thr).sum(dim=0)
             found[name] = presence(
-                prototypes(feature, merge_votes(votes[None])),
+                prototypes(features[0][-1], merge_votes(votes[None])),
                 torch.cat([group['prototypes'] for group in groups]))
         return logits, found
-
-    def _deepest(self, images: Tensor) -> Tensor:
-        return self._model.extract_feat(images)[0][-1]
 
     def save(self, path: str) -> None:
         """Write everything to one file, whole or not at all.

@@ -146,7 +146,8 @@ def test_a_support_set_is_encoded_once():
     with torch.no_grad():
         expected = model(inputs, samples, mode='tensor')
         passes.clear()
-        support = model.encode_support(inputs['support'][0], masks)
+        support = model.encode_support(
+            model.extract_feat(inputs['support'][0]), masks)
         assert sum(passes) == 3
         logits = model.segment(inputs['query'], support)
         assert sum(passes) == 4

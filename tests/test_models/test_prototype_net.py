@@ -107,7 +107,7 @@ def test_each_support_has_its_own_prototype():
     for b in range(2):
         for k in range(3):
             support = model.encode_support(
-                inputs['support'][b, k:k + 1],
+                model.extract_feat(inputs['support'][b, k:k + 1]),
                 samples[b].support_masks[k:k + 1] == 1)
             alone = model.segment(inputs['query'][b:b + 1], support)
             torch.testing.assert_close(alone[0, 0], together[b, k])

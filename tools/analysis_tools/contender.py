@@ -45,7 +45,7 @@ class Contender:
         self.model = MODELS.build(load_config(args).model)
         if args.checkpoint:
             load_checkpoint(self.model, args.checkpoint, map_location='cpu')
-        self.model.to(self.device).eval()
+        self.model.to(self.device)
         self.form = Textbook(self.model) if textbook else self.model
         self.textbook = textbook
         self.autocast = torch.autocast(
@@ -57,6 +57,7 @@ class Contender:
     @torch.no_grad()
     def logits(self, data: dict) -> Tensor:
         """Of a collated batch, ``(B, K, 2, h, w)``, float32."""
+        self._train(False)
         batch = self.model.data_preprocessor(data)
         with self.autocast:
             return self.form(
@@ -65,6 +66,7 @@ class Contender:
     @torch.no_grad()
     def predict(self, data: dict) -> List[FewShotDataSample]:
         """A collated batch's samples with their masks."""
+        self._train(False)
         batch = self.model.data_preprocessor(data)
         with self.autocast:
             return self.form(
@@ -72,7 +74,7 @@ class Contender:
 
     def train_step(self, data: dict) -> float:
         """One step of Adam on neck and head; the loss before it."""
-        self.model.train()
+        self._train(True)
         batch = self.model.data_preprocessor(data, training=True)
         self.optimizer.zero_grad()
         with self.autocast:
@@ -81,13 +83,18 @@ class Contender:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.model.eval()
         return loss.item()
+
+    def _train(self, mode: bool) -> None:
+        """Set the mode where it is another: the model looks at its weights then."""
+        if self.model.training != mode:
+            self.model.train(mode)
 
     @torch.no_grad()
     def stages(self, batches: Iterator[dict], evaluator: Evaluator,
                clock: Clock) -> None:
         """One test episode, step by step, each under the clock."""
+        self._train(False)
         with clock('load'):
             data = next(batches)
         with clock('preprocess'):
@@ -95,15 +102,20 @@ class Contender:
         inputs, (sample, ) = batch['inputs'], batch['data_samples']
         supports, masks = inputs['support'][0], sample.support_masks == 1
         correlate, encode, decode = self.steps
+        # as the model does; the textbook form always takes one at a time
+        together = not self.textbook and masks.is_cuda
         logits = []
         with self.autocast:
-            for k in range(len(masks)):
+            for k, images in zip(
+                    range(len(masks)),
+                    [supports] if together else supports.split(1)):
                 with clock('backbone'):
                     if k == 0 or self.textbook:  # ours are extracted once
                         query = self.form.extract_feat(inputs['query'])
-                    support = self.form.extract_feat(supports[k:k + 1])
+                    support = self.form.extract_feat(images)
                 with clock('correlation'):
-                    correlations = correlate(query, support, masks[k:k + 1])
+                    correlations = correlate(
+                        query, support, masks[k:k + len(images)])
                 with clock('pyramid'):
                     context = encode(correlations)
                 with clock('decoder'):

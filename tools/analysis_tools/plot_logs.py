@@ -81,8 +81,10 @@ def read_curves(log: str) -> Curves:
 
 def add_file(file: str, curves: Curves) -> None:
     """Add what a file has; what was trained after it began is forgotten."""
-    counts = None
-    for number, entry in read_entries(file):
+    counts, entries = None, read_entries(file)
+    # else an evaluation's step is an iteration, too
+    by_epoch = not any('iter' in e and 'epoch' not in e for _, e in entries)
+    for number, entry in entries:
         if all(key in entry for key in COUNTS):
             counts = tuple(entry[key] for key in COUNTS)
             start = episodes_at(entry['step'], *counts)
@@ -98,8 +100,8 @@ def add_file(file: str, curves: Curves) -> None:
                 f"logged before it. dict(type='EpisodeInfoHook') in the config's "
                 'custom_hooks logs it.')
         # an iteration of training, or the epoch after which was validated
-        x = (episodes_at(entry['step'], *counts)
-             if 'iter' in entry else entry['step'] * counts[0])
+        x = (entry['step'] * counts[0] if by_epoch and 'iter' not in entry
+             else episodes_at(entry['step'], *counts))
         for key, value in entry.items():
             if key not in NO_CURVES and isinstance(value, (int, float)):
                 curves[key][x] = value

@@ -42,13 +42,13 @@ class FoldedNorms:
             self._key = key
         self._own = [(conv.weight, conv.bias) for conv, _ in self.pairs]
         for (conv, norm), weights in zip(self.pairs, self._folded):
-            conv.weight, conv.bias = weights
+            _set(conv, weights)
             norm.forward = _pass_on
         return self
 
     def __exit__(self, *_) -> None:
         for (conv, norm), weights in zip(self.pairs, self._own):
-            conv.weight, conv.bias = weights
+            _set(conv, weights)
             del norm.forward  # the class's own is back
 
     def forget(self) -> None:
@@ -121,6 +121,11 @@ def _fold(conv: nn.Conv2d,
     # the images are so; else each convolution copies them
     weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     return weight.requires_grad_(False), bias.requires_grad_(False)
+
+
+def _set(conv: nn.Conv2d, weights: Tuple[nn.Parameter, ...]) -> None:
+    """Past the module's checks, which take longer than a GPU's convolution."""
+    conv._parameters['weight'], conv._parameters['bias'] = weights
 
 
 def _pass_on(x: Tensor) -> Tensor:

@@ -1,6 +1,11 @@
 from .center_pivot_conv4d import CenterPivotConv4d
 from .conv4d import Conv4d
-from .correlation import hypercorrelation, mask_features, unit_features
+from .correlation import (
+    hypercorrelation,
+    mask_features,
+    repeat_for_shots,
+    unit_features,
+)
 from .full_conv4d import FullConv4d
 from .group_norm import group_norm
 from .layout import channels_last, merged
@@ -11,5 +16,6 @@ from .vote import kshot_vote, merge_votes
 __all__ = [
     'CenterPivotConv4d', 'Conv4d', 'FullConv4d', 'SeparableConv4d',
     'channels_last', 'group_norm', 'hypercorrelation', 'kshot_vote',
-    'mask_features', 'merge_votes', 'merged', 'prototypes', 'unit_features'
+    'mask_features', 'merge_votes', 'merged', 'prototypes', 'repeat_for_shots',
+    'unit_features'
 ]

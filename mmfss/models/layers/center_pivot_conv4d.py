@@ -11,9 +11,10 @@ from .correlation import hypercorrelation
 from .layout import channels_last
 from .object_window import object_window
 
-# Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds,
-# or enough to keep a GPU busy.
-_PART = dict(cpu=20 * 2**20, cuda=256 * 2**20)
+# Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds;
+# elsewhere so much that it is rarely in parts, each of which costs launches
+_PART = dict(cpu=20 * 2**20)
+_PART_ELSEWHERE = 2 * 2**30
 
 
 @MODELS.register_module()
@@ -43,21 +44,26 @@ class CenterPivotConv4d(Conv4d):
         s = self.support_stride
         # in the memory's order, as the gradient will then be
         kept = x.movedim(1, -1)[..., ::s, ::s, :].movedim(-1, 1)
-        return self._over_support(x).add_(self._over_query(kept))
+        return _sum(self._over_support(x), self._over_query(kept))
 
     def correlate(self, query: Sequence[Tensor],
                   support: Sequence[Tensor]) -> Tensor:
         """Convolve the hypercorrelation of query and support maps.
 
-        It never exists as a whole: the query plane's convolution needs it at
-        the kept support positions only, and the support plane's needs one query
-        position at a time. (Training keeps the parts for the gradient.) On a
-        CPU it is made around the object only: masked out, it is zero, and the
-        convolutions give their biases.
+        In inference it never exists as a whole where it is large: the query
+        plane's convolution needs it at the kept support positions only, and the
+        support plane's needs one query position at a time. (Training keeps the
+        parts for the gradient.) On a CPU it is made around the object only:
+        masked out, it is zero, and the convolutions give their biases.
 
         Args: as of :meth:`Conv4d.correlate`.
         """
-        if support[0].device.type != 'cpu' or is_traced():
+        if is_traced():
+            return self._correlate(query, support)
+        if support[0].device.type != 'cpu':
+            planes = query[0][0, 0].numel() * support[0][:, 0].numel()
+            if self.in_channels * planes <= _part(query[0]):
+                return self(hypercorrelation(query, support))
             return self._correlate(query, support)
         inside, kept = object_window(support, self.kernel_size,
                                      self.support_stride)
@@ -78,8 +84,7 @@ class CenterPivotConv4d(Conv4d):
             hypercorrelation(query, [x[..., ::s, ::s] for x in support]))
         _, _, rows, columns = query[0].shape
         row = self.in_channels * columns * support[0][0, 0].numel()
-        size = _PART.get(query[0].device.type, _PART['cuda'])
-        step = max(1, size // (row * query[0].element_size()))
+        step = max(1, _part(query[0]) // row)
         shots = len(support[0]) // len(query[0])
         parts = []
         for n in range(len(support[0])):
@@ -90,7 +95,7 @@ class CenterPivotConv4d(Conv4d):
                 parts.append(part)
         over_support = torch.cat([x.movedim(0, -1) for x in parts])
         over_support = over_support.unflatten(0, (-1, rows)).movedim(-1, 1)
-        return over_support.add_(over_query)
+        return _sum(over_support, over_query)
 
     def _over_query(self, x: Tensor) -> Tensor:
         conv = self.query_conv
@@ -100,3 +105,13 @@ class CenterPivotConv4d(Conv4d):
         conv = self.support_conv
         return conv_support_plane(
             x, conv.weight, conv.bias, stride=self.support_stride)
+
+
+def _part(x: Tensor) -> int:
+    """How many numbers of a hypercorrelation of such maps exist at a time."""
+    return _PART.get(x.device.type, _PART_ELSEWHERE) // x.element_size()
+
+
+def _sum(x: Tensor, y: Tensor) -> Tensor:
+    """In place of x, unless its gradient would then take copies."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)

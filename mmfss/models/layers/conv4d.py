@@ -9,7 +9,8 @@ from .correlation import hypercorrelation
 from .layout import channels_last, merged
 
 # Where the input has fewer channels or query positions, oneDNN's 2-D kernels
-# are so much faster than its 3-D ones that two copies are worth it
+# are so much faster than its 3-D ones that two copies are worth it. cuDNN's are
+# as fast.
 _FEW_CHANNELS, _FEW_POSITIONS = 16, 1024
 
 
@@ -93,8 +94,8 @@ def conv_query_plane(x: Tensor,
         Tensor: ``(B, C_out, Hq, Wq, Hs, Ws)``.
     """
     p = weight.shape[-1] // 2
-    if (x.shape[1] < _FEW_CHANNELS
-            or x.shape[2:4].numel() < _FEW_POSITIONS):
+    if x.device.type == 'cpu' and (x.shape[1] < _FEW_CHANNELS
+                                   or x.shape[2:4].numel() < _FEW_POSITIONS):
         # the support positions as the batch
         images = x.permute(0, 4, 5, 2, 3, 1).contiguous().flatten(0, 2)
         y = F.conv2d(images.movedim(-1, 1), weight, bias, padding=p).movedim(1, -1)
@@ -119,7 +120,8 @@ def conv_support_plane(x: Tensor,
     Returns:
         Tensor: ``(B, C_out, Hq, Wq, ceil(Hs / stride), ceil(Ws / stride))``.
     """
-    if x.shape[4:].numel() <= weight.shape[2:].numel():
+    if (x.device.type == 'cpu'  # a GPU convolves them faster
+            and x.shape[4:].numel() <= weight.shape[2:].numel()):
         return _product_with_support_plane(x, weight, bias, stride)
     images = x.movedim(1, -1).flatten(0, 2).movedim(-1, 1)
     if weight.shape[-1] == 1:

@@ -68,25 +68,29 @@ def hypercorrelation(query: Sequence[Tensor],
     """
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
     shots = len(support[0]) // len(query[0])
-    pairs = [(_vectors(q[n // shots]), _vectors(s[n]).t())
-             for n in range(len(support[0])) for q, s in zip(query, support)]
-    if any(q.requires_grad or s.requires_grad for q, s in pairs):
-        correlations = torch.stack([q @ s for q, s in pairs], dim=1)
-        correlations = correlations.unflatten(1, (-1, len(query))).movedim(1, 0)
+    query = [repeat_for_shots(q, shots).flatten(2).mT for q in query]
+    support = [s.flatten(2) for s in support]
+    pairs = list(zip(query, support))
+    if any(x.requires_grad for x in (*query, *support)):
+        correlations = torch.stack([q @ s for q, s in pairs], dim=2)
     else:  # without a copy, in the order in which a convolution reads it
         (q, s), *_ = pairs
-        correlations = q.new_empty(len(support[0]), len(q), len(query), s.shape[1])
-        parts = [part for c in correlations for part in c.unbind(dim=1)]
-        for (q, s), part in zip(pairs, parts):
-            torch.mm(q, s, out=part)
+        correlations = q.new_empty(*q.shape[:2], len(pairs), s.shape[2])
+        for (q, s), part in zip(pairs, correlations.unbind(dim=2)):
+            if q.is_cuda:
+                torch.bmm(q, s, out=part)
+                continue
+            for pair in zip(q, s, part):  # a CPU is faster so
+                torch.mm(*pair[:2], out=pair[2])
     # (B * K, Hq * Wq, L, Hs * Ws)
     correlations = correlations.relu_().unflatten(3, grids[2:])
     correlations = correlations.unflatten(1, grids[:2]).movedim(3, 1)
-    if correlations.dtype == torch.float32 and not torch.is_grad_enabled():
+    if (correlations.device.type == 'cpu' and correlations.dtype == torch.float32
+            and not torch.is_grad_enabled()):
         return correlations  # read as fast, but for the gradient
     return channels_last(correlations)
 
 
-def _vectors(feature: Tensor) -> Tensor:
-    """``(C, h, w)`` to ``(h * w, C)``."""
-    return feature.movedim(0, -1).flatten(0, 1)
+def repeat_for_shots(x: Tensor, shots: int) -> Tensor:
+    """Queries' maps ``(B, ...)``, each once per support: ``(B * shots, ...)``."""
+    return x if shots == 1 else x.repeat_interleave(shots, dim=0)

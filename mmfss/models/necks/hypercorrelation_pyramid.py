@@ -10,20 +10,22 @@ from torch.utils.checkpoint import checkpoint
 from mmfss.registry import MODELS
 
 from ..layers import (
-    Conv4d,
     channels_last,
     group_norm,
     hypercorrelation,
     mask_features,
     merged,
+    repeat_for_shots,
     unit_features,
 )
 from .squeeze_plan import squeeze_plan
 
-# Bytes of a tensor. Larger ones come slowly from the operating system, page by
-# page, each time anew (glibc keeps blocks of up to 32 MiB), so a CPU takes an
-# episode after the other where a batch's would be larger.
-_LARGE = 32 * 2**20
+# Bytes of a tensor. Where all supports' would be larger, fewer are taken at a
+# time. On a CPU, larger ones come slowly from the operating system, page by page,
+# each time anew (glibc keeps blocks of up to 32 MiB); elsewhere they would not
+# fit at last.
+_LARGE = dict(cpu=32 * 2**20)
+_LARGE_ELSEWHERE = 2**30
 
 
 @MODELS.register_module()
@@ -158,19 +160,21 @@ class HypercorrelationPyramid(BaseModule):
         Returns:
             Tensor: As of :meth:`forward`.
         """
-        batch = len(query[0][0])
-        if query[0][0].device.type != 'cpu' or self._mixes_a_batch:
+        if self._mixes_a_batch:
             return self._encode(query, support)
-        shots = len(support[0][0]) // batch
+        number = len(support[0][0])
+        shots = number // len(query[0][0])
+        query = [[repeat_for_shots(x, shots) for x in maps] for maps in query]
         largest = max(
             4 * block[0].out_channels * q[0][0, 0].numel() *
             s[0][0, 0, ::block[0].support_stride, ::block[0].support_stride].numel()
             for block, q, s in zip(self.squeeze, query, support))
-        step = max(1, _LARGE // (largest * shots))
+        step = max(
+            1, _LARGE.get(query[0][0].device.type, _LARGE_ELSEWHERE) // largest)
         return torch.cat([
-            self._encode([[x[i:i + step] for x in maps] for maps in query], [[
-                x[i * shots:(i + step) * shots] for x in maps
-            ] for maps in support]) for i in range(0, batch, step)
+            self._encode([[x[i:i + step] for x in maps] for maps in query],
+                         [[x[i:i + step] for x in maps] for maps in support])
+            for i in range(0, number, step)
         ])
 
     def _encode(self, query: Sequence[Sequence[Tensor]],
@@ -241,15 +245,15 @@ class _Block(nn.Sequential):
         return self._after_first(self[0].correlate(query, support))
 
     def _after_first(self, x: Tensor) -> Tensor:
-        for layer in list(self)[1:]:
-            if isinstance(layer, Conv4d):
-                x = layer(x)
-                continue
+        layers = list(self)
+        for conv, norm, relu in zip(layers[0::3], layers[1::3], layers[2::3]):
+            if conv is not layers[0]:
+                x = conv(x)
             image = merged(x, 2, 4)  # norms know no six dimensions
             image = (
-                group_norm(layer, image)
-                if isinstance(layer, nn.GroupNorm) else layer(image))
-            x = image.unflatten(3, x.shape[3:])
+                group_norm(norm, image)
+                if isinstance(norm, nn.GroupNorm) else norm(image))
+            x = relu(image).unflatten(3, x.shape[3:])
         return x
 
 

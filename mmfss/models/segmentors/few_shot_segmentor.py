@@ -94,8 +94,8 @@ class FewShotSegmentor(BaseSegmentor):
     def extract_feat(self, images: Tensor) -> List[List[Tensor]]:
         """Features of the frozen backbone.
 
-        In eval mode, and with a feature cache, each image runs alone: its
-        features do not depend on those beside it by their last bits.
+        With a feature cache, and in eval mode on a CPU, each image runs alone:
+        its features do not depend on those beside it by their last bits.
 
         Args:
             images (Tensor): ``(N, 3, H, W)``.
@@ -106,7 +106,7 @@ class FewShotSegmentor(BaseSegmentor):
         """
         # which convolutions on the CPU, and in half precision on a GPU, prefer
         images = images.contiguous(memory_format=torch.channels_last)
-        if self.feature_cache is None and self.training:
+        if self.feature_cache is None and (self.training or images.is_cuda):
             return self.taps(images)
         extract = self.taps if self.feature_cache is None else self.feature_cache
         each = [extract(image) for image in images.split(1)]
@@ -115,12 +115,12 @@ class FewShotSegmentor(BaseSegmentor):
         return [[torch.cat(maps) for maps in zip(*level)] for level in zip(*each)]
 
     @abstractmethod
-    def encode_support(self, images: Tensor, masks: Tensor) -> Any:
+    def encode_support(self, features: List[List[Tensor]], masks: Tensor) -> Any:
         """Encode supports, once for any number of queries.
 
         Args:
-            images (Tensor): Normalised images, ``(B * K, 3, H, W)``, the K
-                supports of an episode together.
+            features (list[list[Tensor]]): Of :meth:`extract_feat`, of
+                ``(B * K, 3, H, W)``, the K supports of an episode together.
             masks (Tensor): bool, ``(B * K, H, W)``.
 
         Returns:
@@ -128,11 +128,12 @@ class FewShotSegmentor(BaseSegmentor):
         """
 
     @abstractmethod
-    def encode_query(self, images: Tensor) -> Any:
+    def encode_query(self, features: List[List[Tensor]]) -> Any:
         """Encode queries, once for any number of supports.
 
         Args:
-            images (Tensor): Normalised images, ``(B, 3, H, W)``.
+            features (list[list[Tensor]]): Of :meth:`extract_feat`, of
+                ``(B, 3, H, W)``.
 
         Returns:
             Any: What :meth:`decode` wants.
@@ -160,26 +161,35 @@ class FewShotSegmentor(BaseSegmentor):
         Returns:
             Tensor: As of :meth:`decode`.
         """
-        return self.decode(self.encode_query(images), support)
+        return self.decode(
+            self.encode_query(self.extract_feat(images)), support)
 
     def encode_decode(self, inputs: Dict[str, Tensor],
                       data_samples: List[FewShotDataSample]) -> Tensor:
         """Segment each query once per support of its episode.
 
-        In eval mode one support at a time, in the memory that one takes. Then
-        the libraries choose their algorithms, and with them the last bits of
-        a logit, independent of the batch.
+        In eval mode on a CPU one support at a time, in the memory that one
+        takes. Then the libraries choose their algorithms, and with them the last
+        bits of a logit, independent of the batch. A GPU would mostly wait for
+        its next kernel.
 
         Returns:
             Tensor: As of :meth:`decode`.
         """
         masks = torch.stack([s.support_masks for s in data_samples]) == 1
-        if self.training:
-            support = self.encode_support(
-                inputs['support'].flatten(0, 1), masks.flatten(0, 1))
-            return self.segment(inputs['query'], support)
+        if self.training or masks.is_cuda:
+            images = torch.cat(
+                [inputs['query'], inputs['support'].flatten(0, 1)])
+            features = self.extract_feat(images)
+            query, support = ([[x[part] for x in maps] for maps in features]
+                              for part in (slice(len(masks)),
+                                           slice(len(masks), None)))
+            return self.decode(
+                self.encode_query(query),
+                self.encode_support(support, masks.flatten(0, 1)))
         return torch.cat([
-            self._decode_in_turn(self.encode_query(query), *supports)
+            self._decode_in_turn(
+                self.encode_query(self.extract_feat(query)), *supports)
             for query, *supports in zip(inputs['query'].split(1),
                                         inputs['support'], masks)
         ])
@@ -187,8 +197,8 @@ class FewShotSegmentor(BaseSegmentor):
     def _decode_in_turn(self, query: Any, images: Tensor,
                         masks: Tensor) -> Tensor:
         return torch.cat([
-            self.decode(query, self.encode_support(*support))
-            for support in zip(images.split(1), masks.split(1))
+            self.decode(query, self.encode_support(self.extract_feat(image), mask))
+            for image, mask in zip(images.split(1), masks.split(1))
         ], dim=1)
 
     def _forward(self, inputs: Dict[str, Tensor],

@@ -43,14 +43,15 @@ class HSNet(FewShotSegmentor):
         })
         self.decode_head = MODELS.build(decode_head)
 
-    def encode_support(self, images: Tensor,
+    def encode_support(self, features: List[List[Tensor]],
                        masks: Tensor) -> List[List[Tensor]]:
         """The supports' masked unit features; see the base class."""
-        return self.neck.encode_support(self.extract_feat(images), masks)
+        return self.neck.encode_support(features, masks)
 
-    def encode_query(self, images: Tensor) -> List[List[Tensor]]:
+    def encode_query(self,
+                     features: List[List[Tensor]]) -> List[List[Tensor]]:
         """The queries' unit features; see the base class."""
-        return self.neck.encode_query(self.extract_feat(images))
+        return self.neck.encode_query(features)
 
     def decode(self, query: List[List[Tensor]],
                support: List[List[Tensor]]) -> Tensor:

@@ -56,7 +56,8 @@ class PrototypeNet(FewShotSegmentor):
                              f'between -1 and 1, not {threshold}.')
         self.threshold = threshold
 
-    def encode_support(self, images: Tensor, masks: Tensor) -> List[Tensor]:
+    def encode_support(self, features: List[List[Tensor]],
+                       masks: Tensor) -> List[Tensor]:
         """The supports' prototypes; see the base class.
 
         Returns:
@@ -66,16 +67,16 @@ class PrototypeNet(FewShotSegmentor):
         return [
             torch.stack([  # float16 would not hold the sums
                 prototypes(maps[-1].float(), part) for part in (~masks, masks)
-            ], dim=1) for maps in self.extract_feat(images)
+            ], dim=1) for maps in features
         ]
 
-    def encode_query(self, images: Tensor) -> List[Tensor]:
+    def encode_query(self, features: List[List[Tensor]]) -> List[Tensor]:
         """The queries' unit features; see the base class.
 
         Returns:
             list[Tensor]: Per level, ``(B, C, h, w)``.
         """
-        return unit_features([maps[-1] for maps in self.extract_feat(images)])
+        return unit_features([maps[-1] for maps in features])
 
     def decode(self, query: List[Tensor], support: List[Tensor]) -> Tensor:
         """Compare each query with each of its supports; see the base class."""
