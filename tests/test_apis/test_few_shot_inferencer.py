@@ -97,12 +97,12 @@ def oracle(inferencer, monkeypatch, mask):
     foreground = torch.from_numpy(mask)[None, None].float()
     margin = 8 * F.interpolate(foreground, (48, 48), mode='area') - 4
 
-    def segment(query, support):
+    def decode(query, support):
         shot = support[0][0].shape[0]
         return torch.stack([-margin[0, 0], margin[0, 0]])[None, None].repeat(
             1, shot, 1, 1, 1)
 
-    monkeypatch.setattr(inferencer.model, 'segment', segment)
+    monkeypatch.setattr(inferencer.model, 'decode', decode)
 
 
 def test_an_absent_class_gets_no_pixel(teapot, photo, monkeypatch):
@@ -128,11 +128,11 @@ def test_the_best_score_wins_a_pixel(teapot, photo, monkeypatch):
     foreground = torch.tensor([[4., 4, -4, -4], [-4., 6, 6, -4], [3., 2, 2, 2]])
     scores = iter(foreground)
 
-    def segment(query, support):
+    def decode(query, support):
         margin = next(scores).expand(2, 4)
         return torch.stack([torch.zeros(2, 4), margin])[None, None]
 
-    monkeypatch.setattr(teapot.model, 'segment', segment)
+    monkeypatch.setattr(teapot.model, 'decode', decode)
     four = np.zeros((2, 4, 3), np.uint8)
     result = teapot(four, presence_thr=0)['predictions'][0]
     assert result['mask'].tolist() == [[1, 2, 2, 3]] * 2

@@ -48,15 +48,15 @@ def test_without_pycocotools(teapot, photo, tmp_path, monkeypatch, log):
 
 
 def test_what_is_written_survives_a_stop(teapot, photo, tmp_path, monkeypatch):
-    segment, calls = teapot.model.segment, []
+    decode, calls = teapot.model.decode, []
 
     def stopped(query, support):
         calls.append(query)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return segment(query, support)
+        return decode(query, support)
 
-    monkeypatch.setattr(teapot.model, 'segment', stopped)
+    monkeypatch.setattr(teapot.model, 'decode', stopped)
     with pytest.raises(KeyboardInterrupt):
         teapot([photo('teapot/01'), photo('teapot/02')], out_dir=str(tmp_path))
     assert os.listdir(tmp_path / 'pred') == ['01.png']
