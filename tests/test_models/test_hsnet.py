@@ -136,6 +136,19 @@ def test_checkpointing_saves_activations_not_accuracy(kernel):
         assert torch.equal(gradient, results[1][name]), name
 
 
+def test_query_and_supports_of_other_sizes():
+    """As pipelines that keep the aspect ratio give them."""
+    model = hsnet().train()
+    inputs, samples = episodes(2, 2, 64, 96)
+    others, masks = episodes(2, 2, 96, 64)
+    inputs['support'] = others['support']
+    for sample, other in zip(samples, masks):
+        sample.support_masks = other.support_masks
+    together = model(inputs, samples, mode='tensor')
+    model.eval()
+    torch.testing.assert_close(model(inputs, samples, mode='tensor'), together)
+
+
 def test_a_support_set_is_encoded_once():
     model = hsnet().eval()
     inputs, samples = episodes(1, 3, 64, 96)

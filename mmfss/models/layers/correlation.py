@@ -80,8 +80,8 @@ def hypercorrelation(query: Sequence[Tensor],
             if q.is_cuda:
                 torch.bmm(q, s, out=part)
                 continue
-            for pair in zip(q, s, part):  # a CPU is faster so
-                torch.mm(*pair[:2], out=pair[2])
+            for one, other, out in zip(q, s, part):  # a CPU is faster so
+                torch.mm(one, other, out=out)
     # (B * K, Hq * Wq, L, Hs * Ws)
     correlations = correlations.relu_().unflatten(3, grids[2:])
     correlations = correlations.unflatten(1, grids[:2]).movedim(3, 1)

@@ -1,5 +1,5 @@
 from abc import abstractmethod
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -178,12 +178,8 @@ class FewShotSegmentor(BaseSegmentor):
         """
         masks = torch.stack([s.support_masks for s in data_samples]) == 1
         if self.training or masks.is_cuda:
-            images = torch.cat(
-                [inputs['query'], inputs['support'].flatten(0, 1)])
-            features = self.extract_feat(images)
-            query, support = ([[x[part] for x in maps] for maps in features]
-                              for part in (slice(len(masks)),
-                                           slice(len(masks), None)))
+            query, support = self._extract_both(
+                inputs['query'], inputs['support'].flatten(0, 1))
             return self.decode(
                 self.encode_query(query),
                 self.encode_support(support, masks.flatten(0, 1)))
@@ -193,6 +189,15 @@ class FewShotSegmentor(BaseSegmentor):
             for query, *supports in zip(inputs['query'].split(1),
                                         inputs['support'], masks)
         ])
+
+    def _extract_both(self, query: Tensor,
+                      support: Tensor) -> Tuple[List[List[Tensor]], ...]:
+        """In one pass, where they have one size."""
+        if query.shape[1:] != support.shape[1:]:
+            return self.extract_feat(query), self.extract_feat(support)
+        features = self.extract_feat(torch.cat([query, support]))
+        return tuple([[x[part] for x in maps] for maps in features]
+                     for part in (slice(len(query)), slice(len(query), None)))
 
     def _decode_in_turn(self, query: Any, images: Tensor,
                         masks: Tensor) -> Tensor:
