@@ -78,7 +78,7 @@ class FewShotInferencer(BaseInferencer):
                 f'FewShotInferencer needs a few-shot segmentor, the config has '
                 f'{type(self.model).__name__}.')
         if self.model.feature_cache is None:
-            # each image once through the backbone, for any number of classes
+            # each image once through the backbone, also where it is used again
             self.model.feature_cache = FeatureCache(
                 self.model.taps, self.cfg.model.backbone, memory_gb=1)
         self.support_set = SupportSet(self.model, self.cfg.model,

@@ -50,13 +50,14 @@ class SupportSet:
                 together: normalised images ``(K, 3, H, W)``, masks, bool,
                 ``(K, H, W)``.
         """
-        self.supports[name] = []
+        encoded = []
         for images, masks in groups:
             features = self._model.extract_feat(images)
-            self.supports[name].append(
+            encoded.append(
                 dict(
                     encoded=self._model.encode_support(features, masks),
                     prototypes=prototypes(features[0][-1], masks)))
+        self.supports[name] = encoded  # not before all went well
 
     @torch.no_grad()
     def segment(self, query: Tensor,

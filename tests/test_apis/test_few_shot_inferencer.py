@@ -52,6 +52,20 @@ def test_supports_are_encoded_once(teapot, photo):
     assert teapot.classes == ('teapot', 'clock')
 
 
+def test_running_out_of_memory_changes_nothing(teapot, photo, monkeypatch):
+    def fails(features, masks):
+        raise torch.OutOfMemoryError
+
+    before = masks(teapot(photo('teapot/02')))
+    with monkeypatch.context() as patch:
+        patch.setattr(teapot.model, 'encode_support', fails)
+        for name in ('teapot', 'clock'):
+            with pytest.raises(torch.OutOfMemoryError):
+                teapot.fit(photo('clock/00'), photo('clock/00', 'masks'), name)
+    assert teapot.classes == ('teapot', )
+    assert np.array_equal(masks(teapot(photo('teapot/02'))), before)
+
+
 def test_paths_arrays_and_pil_images_are_the_same(teapot, photo):
     path = photo('teapot/01')
     with Image.open(path) as image:

@@ -102,8 +102,8 @@ class Contender:
         inputs, (sample, ) = batch['inputs'], batch['data_samples']
         supports, masks = inputs['support'][0], sample.support_masks == 1
         correlate, encode, decode = self.steps
-        # as the model does; the textbook form always takes one at a time
-        together = not self.textbook and masks.is_cuda
+        # as the model takes them; the textbook form always one at a time
+        together = not self.textbook and masks.device.type != 'cpu'
         logits = []
         with self.autocast:
             for k, images in zip(

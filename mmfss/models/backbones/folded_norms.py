@@ -95,7 +95,7 @@ def _pairs(backbone: nn.Module,
 
     with ExitStack() as stack:
         for module in backbone.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and 'weight' in module._parameters:
                 handle = module.register_forward_hook(gives)
             elif (isinstance(module, _BatchNorm) and module.affine
                   and module.track_running_stats):

@@ -12,9 +12,10 @@ from .layout import channels_last
 from .object_window import object_window
 
 # Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds;
-# elsewhere so much that it is rarely in parts, each of which costs launches
+# elsewhere (there twice: it is copied to another layout) so much that it is
+# rarely in parts, each of which costs launches
 _PART = dict(cpu=20 * 2**20)
-_PART_ELSEWHERE = 2 * 2**30
+_PART_ELSEWHERE = 2**30
 
 
 @MODELS.register_module()

@@ -77,7 +77,7 @@ def hypercorrelation(query: Sequence[Tensor],
         (q, s), *_ = pairs
         correlations = q.new_empty(*q.shape[:2], len(pairs), s.shape[2])
         for (q, s), part in zip(pairs, correlations.unbind(dim=2)):
-            if q.is_cuda:
+            if q.device.type != 'cpu':
                 torch.bmm(q, s, out=part)
                 continue
             for one, other, out in zip(q, s, part):  # a CPU is faster so
@@ -93,4 +93,4 @@ def hypercorrelation(query: Sequence[Tensor],
 
 def repeat_for_shots(x: Tensor, shots: int) -> Tensor:
     """Queries' maps ``(B, ...)``, each once per support: ``(B * shots, ...)``."""
-    return x if shots == 1 else x.repeat_interleave(shots, dim=0)
+    return x[:, None].expand(-1, shots, -1, -1, -1).flatten(0, 1)

@@ -20,6 +20,9 @@ from ..backbones.weights import (
 )
 from ..layers import kshot_vote
 
+# Images of a test that pass the backbone together, elsewhere than on a CPU
+_AT_ONCE = 16
+
 
 class FewShotSegmentor(BaseSegmentor):
     """Base of the few-shot segmentors: an episode in, a mask out.
@@ -106,10 +109,12 @@ class FewShotSegmentor(BaseSegmentor):
         """
         # which convolutions on the CPU, and in half precision on a GPU, prefer
         images = images.contiguous(memory_format=torch.channels_last)
-        if self.feature_cache is None and (self.training or images.is_cuda):
+        if self.feature_cache is None and self.training:
             return self.taps(images)
-        extract = self.taps if self.feature_cache is None else self.feature_cache
-        each = [extract(image) for image in images.split(1)]
+        extract, at_once = self.taps, 1 if images.device.type == 'cpu' else _AT_ONCE
+        if self.feature_cache is not None:
+            extract, at_once = self.feature_cache, 1
+        each = [extract(part) for part in images.split(at_once)]
         if len(each) == 1 and self.feature_cache is None:
             return each[0]
         return [[torch.cat(maps) for maps in zip(*level)] for level in zip(*each)]
@@ -177,7 +182,7 @@ class FewShotSegmentor(BaseSegmentor):
             Tensor: As of :meth:`decode`.
         """
         masks = torch.stack([s.support_masks for s in data_samples]) == 1
-        if self.training or masks.is_cuda:
+        if self.training or masks.device.type != 'cpu':
             query, support = self._extract_both(
                 inputs['query'], inputs['support'].flatten(0, 1))
             return self.decode(
