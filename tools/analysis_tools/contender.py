@@ -104,18 +104,16 @@ class Contender:
         correlate, encode, decode = self.steps
         # as the model takes them; the textbook form always one at a time
         together = not self.textbook and masks.device.type != 'cpu'
+        step = len(masks) if together else 1
         logits = []
         with self.autocast:
-            for k, images in zip(
-                    range(len(masks)),
-                    [supports] if together else supports.split(1)):
+            for k in range(0, len(masks), step):
                 with clock('backbone'):
                     if k == 0 or self.textbook:  # ours are extracted once
                         query = self.form.extract_feat(inputs['query'])
-                    support = self.form.extract_feat(images)
+                    support = self.form.extract_feat(supports[k:k + step])
                 with clock('correlation'):
-                    correlations = correlate(
-                        query, support, masks[k:k + len(images)])
+                    correlations = correlate(query, support, masks[k:k + step])
                 with clock('pyramid'):
                     context = encode(correlations)
                 with clock('decoder'):
