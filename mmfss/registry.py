@@ -23,7 +23,7 @@ MODELS = _child(root.MODELS, 'mmfss.models')
 MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
 OPTIMIZERS = _child(root.OPTIMIZERS)
-OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, 'mmfss.engine.optimizers')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmfss.engine.optimizers')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)

@@ -4,6 +4,7 @@ import sys
 
 import torch
 from cli import add_amp_argument, add_common_arguments, load_config
+from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
 from mmfss.compat import leave_distributed, prepare_distributed
@@ -19,10 +20,31 @@ def parse_args() -> argparse.Namespace:
         help='go on from a checkpoint; without a path, from the latest one in '
         'the work dir')
     add_amp_argument(
-        parser, 'mixed precision; needs CUDA. Default: float16, which scales the '
-        'loss; bfloat16 does not')
+        parser, 'mixed precision. Default on CUDA: float16, which scales the loss; '
+        'on CPU: bfloat16, which does not')
     add_common_arguments(parser)
     return parser.parse_args()
+
+
+def set_precision(wrapper: ConfigDict, asked: str) -> None:
+    """Make a config's ``optim_wrapper`` one of mixed precision."""
+    cuda = torch.cuda.is_available()
+    if asked != 'auto':
+        wrapper.dtype = asked
+    wrapper.setdefault('dtype', 'float16' if cuda else 'bfloat16')
+    # bfloat16 reaches as far as float32: gradients do not vanish in it
+    bfloat16 = wrapper.dtype == 'bfloat16'
+    if cuda:
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault(
+            'loss_scale', dict(enabled=False) if bfloat16 else 'dynamic')
+    elif bfloat16:
+        wrapper.type = 'CPUAmpOptimWrapper'
+        for key in ('dtype', 'loss_scale'):  # of AmpOptimWrapper only
+            wrapper.pop(key, None)
+    else:
+        sys.exit(f'--amp {wrapper.dtype} needs CUDA, and there is none here. On CPU: '
+                 '--amp bfloat16.')
 
 
 def main() -> None:
@@ -33,18 +55,7 @@ def main() -> None:
                  'not trained (PrototypeNet) is ready for tools/test.py, without a '
                  'checkpoint.')
     if args.amp:
-        if not torch.cuda.is_available():
-            sys.exit('--amp: mixed precision needs CUDA, and there is none here. '
-                     'Train without --amp.')
-        wrapper = cfg.optim_wrapper
-        wrapper.type = 'AmpOptimWrapper'
-        wrapper.setdefault('dtype', 'float16')
-        if args.amp != 'auto':
-            wrapper.dtype = args.amp
-        # bfloat16 reaches as far as float32: gradients do not vanish in it
-        bfloat16 = wrapper.dtype == 'bfloat16'
-        wrapper.setdefault(
-            'loss_scale', dict(enabled=False) if bfloat16 else 'dynamic')
+        set_precision(cfg.optim_wrapper, args.amp)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -1,3 +1,4 @@
+from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper
 from .trainable_optim_wrapper_constructor import TrainableOptimWrapperConstructor
 
-__all__ = ['TrainableOptimWrapperConstructor']
+__all__ = ['CPUAmpOptimWrapper', 'TrainableOptimWrapperConstructor']
