@@ -12,8 +12,8 @@ from mmfss.utils import replacing
 
 from .presence import presence
 
-# What changes no support: where weights come from, and what is remembered
-_IRRELEVANT = ('init_cfg', 'pretrained', 'feature_cache')
+# What changes no support: where weights come from, what is remembered, what comes after
+_IRRELEVANT = ('init_cfg', 'pretrained', 'feature_cache', 'decode_head')
 _VERSION = 1
 
 

@@ -43,8 +43,9 @@ class FewShotIoU(BaseMetric):
 
     Attributes:
         breakdown (dict): After an evaluation, on the first process: IoU,
-            all-foreground IoU, episodes and summed areas in pixels by class
-            name (``per_class``) and by object size (``per_size``), and mIoU and
+            predicted through labelled area (``area_ratio``), all-foreground
+            IoU, episodes and summed areas in pixels by class name
+            (``per_class``) and by object size (``per_size``), and mIoU and
             FB-IoU by seed (``per_seed``).
     """
     default_prefix = ''
@@ -134,11 +135,12 @@ class FewShotIoU(BaseMetric):
             },
             per_seed=per_seed)
         for title, key in (('Class', 'per_class'), ('Object size', 'per_size')):
-            table = PrettyTable([title, 'IoU', 'all foreground', 'Episodes'])
+            table = PrettyTable(
+                [title, 'IoU', 'area / true', 'all foreground', 'Episodes'])
             for name, row in self.breakdown[key].items():
                 table.add_row([
-                    name, f'{row["IoU"]:.2f}', f'{row["all_foreground"]:.2f}',
-                    row['episodes']
+                    name, f'{row["IoU"]:.2f}', f'{row["area_ratio"]:.2f}',
+                    f'{row["all_foreground"]:.2f}', row['episodes']
                 ])
             print_log(
                 f'{title.lower()} results:\n{table.get_string()}',
@@ -190,6 +192,7 @@ def _row(areas: np.ndarray) -> dict:
     inter, pred, label, valid = sums.tolist()
     return dict(
         IoU=float(_iou(sums)),
+        area_ratio=pred / max(label, 1),
         all_foreground=float(_percent(sums[2], sums[3])),
         episodes=len(areas),
         intersection=inter,

@@ -132,8 +132,17 @@ def test_breakdown_by_object_size():
     assert [row['all_foreground'] for row in rows.values()] == pytest.approx(
         [100 / 64, 12.5, 50])
     assert metric.breakdown['per_class']['class1'] == dict(
-        IoU=100, all_foreground=pytest.approx(100 * 40 / 128), episodes=2,
+        IoU=100, area_ratio=1, all_foreground=pytest.approx(100 * 40 / 128), episodes=2,
         intersection=40, union=40, labelled=40, valid=128)
+
+
+def test_area_that_is_called_foreground():
+    pred, label = np.zeros((2, 1, 4, 4), int)
+    pred[0, :3], label[0, 1] = 1, 1
+    label[0, 0, 0] = 255
+    metric = FewShotIoU()
+    evaluate(pred, label, [0], [0], metric=metric)
+    assert metric.breakdown['per_class']['class0']['area_ratio'] == 11 / 4
 
 
 def test_table_names_the_classes(log):

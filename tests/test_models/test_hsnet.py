@@ -46,6 +46,21 @@ def test_modes_at_any_size(backbone, height, width):
         assert result.seg_logits.data.shape == (2, height, width)
 
 
+def test_foreground_bias():
+    """Of use after a training, without any part in it."""
+    model, (inputs, samples) = hsnet(), episodes(2, 2, 64, 64)
+    found = {}
+    for bias in (0, 0.5):
+        model.decode_head.foreground_bias = bias
+        with torch.no_grad():
+            found[bias] = (model.train()(inputs, samples, mode='loss')['loss_ce'],
+                           model.eval()(inputs, samples, mode='tensor'))
+    assert found[0][0] == found[0.5][0]
+    difference = found[0.5][1] - found[0][1]
+    assert torch.equal(difference[:, :, 0], torch.zeros_like(difference[:, :, 0]))
+    assert difference[:, :, 1].sub(0.5).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize('kernel', ['FullConv4d', 'SeparableConv4d'])
 def test_other_kernels_learn(kernel):
     torch.manual_seed(0)
