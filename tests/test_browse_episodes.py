@@ -1,8 +1,4 @@
 """tools/browse_episodes.py, run as a user runs it."""
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -11,17 +7,15 @@ from PIL import Image
 from mmfss.registry import DATASETS
 from mmfss.visualization import FewShotVisualizer, to_rgb
 from tests.conftest import REPO
+from tests.tool import run_tool
 
 CONFIG = REPO / 'configs' / 'hsnet_mobilenetv2_objects30.py'
 
 
 def browse(*args, cwd, ok=True):
-    done = subprocess.run(
-        [sys.executable, REPO / 'tools' / 'browse_episodes.py', *map(str, args)],
-        cwd=cwd, env=dict(os.environ, PYTHONPATH=str(REPO)), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
+    code, output = run_tool('browse_episodes.py', *args, cwd=cwd)
+    assert (code == 0) == ok, output
+    return output
 
 
 @pytest.mark.parametrize('split, shot', [('train', 1), ('test', 2)])

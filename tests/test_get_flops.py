@@ -1,31 +1,21 @@
 """The count of parameters and multiply-adds, run as a user runs it."""
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import REPO
+from tests.tool import run_tool
 
 CHANNELS = (16, 64, 128)
 KERNELS = ((3, 3, 3), (5, 3, 3), (5, 5, 3))
 STRIDES = ((2, 2, 2), (4, 2, 2), (4, 4, 2))
 
 
-def run(config, *args, check=True):
-    return subprocess.run(
-        [sys.executable, str(REPO / 'tools' / 'analysis_tools' / 'get_flops.py'),
-         str(REPO / 'configs' / f'{config}.py'), *map(str, args)],
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPO)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=check)
-
-
-def get_flops(config, *args):
-    return run(config, *args).stdout
+def get_flops(config, *args, ok=True):
+    code, output = run_tool(
+        'analysis_tools/get_flops.py', REPO / 'configs' / f'{config}.py', *args)
+    assert (code == 0) == ok, output
+    return output
 
 
 def support_plane(k, c_in, c_out, query, before, after, shot):
@@ -109,7 +99,5 @@ def test_published_figure_is_of_the_whole_model_only():
 
 
 def test_model_without_a_pyramid_is_refused_in_one_line():
-    done = run('prototype_vgg16_pascal5i_fold0', check=False)
-    assert done.returncode == 1
-    message, = done.stderr.splitlines()
+    message, = get_flops('prototype_vgg16_pascal5i_fold0', ok=False).splitlines()
     assert 'PrototypeNet' in message and 'no neck' in message

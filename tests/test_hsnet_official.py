@@ -1,7 +1,4 @@
 """Released checkpoints, converted by the command line tool, and back."""
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +7,20 @@ import torch
 from mmengine.runner import load_checkpoint
 
 from mmfss.models.published_names import classifier_shapes, published_names
-from tests.conftest import REPO
 from tests.published import build, deterministic
 from tests.test_golden import check_bundled_photos
 from tests.test_safe_checkpoint import CreatesAFile
+from tests.tool import run_tool
 
 DATA = Path(__file__).parent / 'data'
 GOLDEN = dict(vgg16='objects30_vgg16_320', resnet50='objects30_resnet50')
 
 
 def convert(*args, ok=True):
-    done = subprocess.run(
-        [sys.executable,
-         str(REPO / 'tools' / 'model_converters' / 'hsnet_official.py'),
-         *map(str, args)],
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPO)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300)
-    assert (done.returncode == 0) == ok, done.stdout[-5000:]
-    assert 'Traceback' not in done.stdout, done.stdout[-5000:]
-    return done.stdout
+    code, output = run_tool('model_converters/hsnet_official.py', *args)
+    assert (code == 0) == ok, output[-5000:]
+    assert 'Traceback' not in output, output[-5000:]
+    return output
 
 
 def classifier(model):

@@ -22,6 +22,7 @@ from torch import nn
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import DATASETS, MODELS
 from tests.conftest import REPO
+from tests.tool import environment, run_tool
 
 CONFIG = str(REPO / 'configs' / 'hsnet_mobilenetv2_objects30.py')
 # small enough for seconds: 8 episodes of 64 pixels
@@ -62,28 +63,28 @@ def mixed(trained):
 
 
 def run(tool, *args, cwd, options=(), processes=None, launcher='pytorch', ok=True):
-    command, port = [sys.executable], str(free_port())
+    options = ['--cfg-options', *SMALL, *options]
     if processes:
-        command += [
-            '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={port}'
-        ] if launcher == 'pytorch' else [
-            str(REPO / 'tests' / 'start_as.py'), launcher, str(processes)
-        ]
-        args = (*args, '--launcher', launcher)
+        code, output = launch(launcher, processes, tool, *args, '--launcher', launcher,
+                              *options, cwd=cwd)
+    else:
+        code, output = run_tool(tool, *args, *options, cwd=cwd)
+    assert (code == 0) == ok, output[-5000:]
+    return output
+
+
+def launch(launcher, processes, tool, *args, cwd):
+    port = str(free_port())
+    if launcher == 'pytorch':
+        command = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
+                   f'--master_port={port}']
+    else:
+        command = [str(REPO / 'tests' / 'start_as.py'), launcher, str(processes)]
     done = subprocess.run(
-        [*command, str(REPO / 'tools' / tool), *map(str, args),
-         '--cfg-options', *SMALL, *options],
-        cwd=cwd,
-        env=dict(
-            os.environ, OMP_NUM_THREADS='1', MASTER_PORT=port,
-            PYTHONPATH=f'{REPO}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300)
-    assert (done.returncode == 0) == ok, done.stdout[-5000:]
-    return done.stdout
+        [sys.executable, *command, str(REPO / 'tools' / tool), *map(str, args)],
+        cwd=cwd, env=dict(environment(), MASTER_PORT=port), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=300)
+    return done.returncode, done.stdout
 
 
 def free_port():
@@ -114,7 +115,10 @@ def figures(work_dir):
 def trained(tmp_path_factory):
     """A short training, from a folder that is not the repository."""
     cwd = tmp_path_factory.mktemp('run')
-    output = run('train.py', CONFIG, cwd=cwd)
+    output = subprocess.run(
+        [sys.executable, str(REPO / 'tools' / 'train.py'), CONFIG, '--cfg-options',
+         *SMALL], cwd=cwd, env=environment(), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, check=True).stdout
     return cwd / 'work_dirs' / 'hsnet_mobilenetv2_objects30', output
 
 
@@ -146,12 +150,9 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
         'train.py', CONFIG, '--work-dir', tmp_path, '--resume', cwd=tmp_path)
     assert 'epoch_1.pth' in output and 'resumed epoch: 1, iter: 2' in output
     assert losses(tmp_path) == losses(work_dir)
-    done = subprocess.run(
-        [sys.executable, str(REPO / 'tools' / 'analysis_tools' / 'plot_logs.py'),
-         str(work_dir), '.', '--legend', 'whole', 'resumed'],
-        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(REPO)), text=True,
-        capture_output=True)
-    first, second, _ = done.stdout.splitlines()
+    code, output = run_tool('analysis_tools/plot_logs.py', work_dir, '.', '--legend',
+                            'whole', 'resumed', cwd=tmp_path)
+    first, second, _ = output.splitlines()
     assert first.replace('whole', 'resumed') == second
     assert first.count('after 16 episodes') == 2  # loss and mIoU
 
@@ -425,17 +426,14 @@ def test_cross_validation(trained, tmp_path):
         (tmp_path / f'hsnet_resnet50_pascal5i_fold{fold}.py').write_text(
             f'_base_ = {CONFIG!r}\n')
     command = [
-        sys.executable, str(REPO / 'tools' / 'cross_validate.py'),
-        str(tmp_path / 'hsnet_resnet50_pascal5i_fold{}.py'), '--checkpoint',
-        str(work_dir / 'epoch_2.pth'), '--shots', '1', '5', '--work-dir', 'cv',
-        '--cfg-options', *(o for o in SMALL if o.startswith('test'))
-    ]
+        'cross_validate.py', tmp_path / 'hsnet_resnet50_pascal5i_fold{}.py',
+        '--checkpoint', work_dir / 'epoch_2.pth', '--shots', 1, 5, '--work-dir', 'cv',
+        '--cfg-options', *(o for o in SMALL if o.startswith('test'))]
+
     def cross_validate(*options):
-        done = subprocess.run(
-            [*command, *options], cwd=tmp_path, text=True, check=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=dict(os.environ, OMP_NUM_THREADS='1'))
-        return done.stdout
+        code, output = run_tool(*command, *options, cwd=tmp_path)
+        assert code == 0, output
+        return output
 
     first = cross_validate()
     table = (tmp_path / 'cv' / 'cross_validation.md').read_text()

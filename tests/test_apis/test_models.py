@@ -1,7 +1,4 @@
 """The trained models that come with mmfss, and how they are made."""
-import subprocess
-import sys
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,14 +8,13 @@ from mmfss.apis.configs import model_names, read_config
 from mmfss.datasets.annotations.image_files import read_mask
 from mmfss.safe_checkpoint import load_from_local
 from tests.conftest import REPO
+from tests.tool import run_tool
 
 from .conftest import CONFIG
 
 
 def publish(*args):
-    script = REPO / 'tools' / 'model_converters' / 'publish_model.py'
-    return subprocess.run([sys.executable, str(script), *map(str, args)],
-                          capture_output=True, text=True)
+    return run_tool('model_converters/publish_model.py', *args)
 
 
 def test_by_its_name(objects30):
@@ -63,8 +59,8 @@ class TestPublish:
         checkpoint['optimizer'] = dict(state=torch.zeros(1000))
         full, small = tmp_path / 'full.pth', tmp_path / 'small.pth'
         torch.save(checkpoint, full)
-        done = publish(full, small)
-        assert done.returncode == 0, done.stderr
+        code, output = publish(full, small)
+        assert code == 0, output
         published = load_from_local(str(small))
         assert set(published) == {'meta', 'state_dict'}
         for name, weight in checkpoint['state_dict'].items():
@@ -82,6 +78,6 @@ class TestPublish:
         state = load_from_local(weights)['state_dict']
         change(state)
         torch.save(dict(state_dict=state), tmp_path / 'in.pth')
-        done = publish(tmp_path / 'in.pth', tmp_path / 'out.pth')
-        assert done.returncode == 1 and message in done.stderr
+        code, output = publish(tmp_path / 'in.pth', tmp_path / 'out.pth')
+        assert code == 1 and message in output
         assert not (tmp_path / 'out.pth').exists()

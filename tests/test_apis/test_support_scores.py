@@ -1,8 +1,5 @@
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,6 +13,7 @@ from mmfss.datasets.annotations import SupportAnnotation, image_files
 from mmfss.datasets.annotations.grab_cut import grab_cut
 from mmfss.datasets.annotations.image_files import read_mask
 from tests.conftest import REPO
+from tests.tool import run_tool
 
 CONFIG = REPO / 'configs' / 'prototype_mobilenetv2_objects30.py'
 NUMBERS = range(4)
@@ -127,18 +125,15 @@ def test_two_images_have_no_gain_and_one_no_score(prototype, annotated):
 
 
 def test_infer_prints_a_table(annotated, tmp_path):
-    command = [sys.executable, str(REPO / 'tools' / 'infer.py'), str(CONFIG),
-               '--support', *map(':'.join, zip(*annotated)), '--class-name', 'can',
-               '--device', 'cpu', '--score-supports']
-    done = subprocess.run(
-        command, cwd=tmp_path, text=True, capture_output=True,
-        env=dict(os.environ, PYTHONPATH=str(REPO)))
-    assert done.returncode == 0, done.stderr
+    code, output = run_tool(
+        'infer.py', CONFIG, '--support', *map(':'.join, zip(*annotated)),
+        '--class-name', 'can', '--device', 'cpu', '--score-supports', cwd=tmp_path)
+    assert code == 0, output
     rows = re.findall(r'\| \S+/can/0(\d)\.jpg \| +([\d.]+) +\| +([\d.]+) +\| '
-                      r'+([+-][\d.]+)', done.stdout)
+                      r'+([+-][\d.]+)', output)
     assert [row[0] for row in rows] == ['0', '1', '2', '3']
     mean = sum(float(row[1]) for row in rows) / 4
-    last = done.stdout.strip().splitlines()[-1]
+    last = output.strip().splitlines()[-1]
     assert last.startswith('Mean IoU with 1 support: ')
     assert float(last.split()[-1]) == pytest.approx(mean, abs=0.1)
     assert not list(tmp_path.iterdir())

@@ -1,9 +1,6 @@
 """Own data sets: class splits, outlines, COCO files and their check."""
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from PIL import Image
 from mmfss.datasets import CocoFewShotDataset, FolderDataset
 from mmfss.registry import DATASETS
 from tests.conftest import REPO, pipeline
+from tests.tool import run_tool
 
 CLASSES = ('cup', 'fork', 'mug', 'pan')
 
@@ -171,14 +169,11 @@ def test_configs_of_the_docs(coco, monkeypatch):
 
 
 def check(root, *args):
-    done = subprocess.run(
-        [sys.executable, str(REPO / 'tools/dataset_converters/check_folder.py'),
-         str(root), '--nproc', '1', *args],
-        env=dict(os.environ, OMP_NUM_THREADS='1', COLUMNS='200'),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
-    assert 'Traceback' not in done.stdout, done.stdout
-    return done.returncode, [
-        line for line in done.stdout.splitlines()
+    code, output = run_tool('dataset_converters/check_folder.py', root, '--nproc', 1,
+                            *args)
+    assert 'Traceback' not in output, output
+    return code, [
+        line for line in output.splitlines()
         if line.startswith(('error', 'warning')) or 'classes' in line
     ]
 

@@ -1,7 +1,5 @@
 """Every registered backbone of the installed zoo."""
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +11,7 @@ from mmfss.models.backbones import preset_taps
 from mmfss.registry import MODELS
 from tests.conftest import REPO
 from tests.test_models.test_hsnet import episodes, hsnet
+from tests.tool import run_tool
 
 TOOLS = REPO / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))
@@ -221,17 +220,13 @@ def test_backbone_keeps_its_mode():
 
 
 def test_list_from_the_command_line():
-    done = subprocess.run(
-        [sys.executable, str(TOOLS / 'list_backbones.py'),
-         'mmpretrain.MobileNetV3', 'mmseg.VPD', '--measure', '--json'],
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPO)),
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=300,
-        check=True)
+    code, output = run_tool(
+        'analysis_tools/list_backbones.py', 'mmpretrain.MobileNetV3', 'mmseg.VPD',
+        '--measure', '--json')
+    assert code == 0, output
     backbone = MODELS.build(dict(type='mmpretrain.MobileNetV3'))
     parameters = sum(p.numel() for p in backbone.parameters())
-    works, not_this = json.loads(done.stdout)
+    works, not_this = json.loads(output)
     assert [level['maps'] for level in works['levels']] == [4, 5, 2]
     assert works['frozen'] == parameters and works['side'] == 400
     assert works['ms'] > 0

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +9,7 @@ from mmfss.apis import FewShotInferencer
 from mmfss.registry import MODELS
 from mmfss.structures import FewShotDataSample
 from tests.conftest import REPO, episodes
+from tests.tool import run_tool
 
 CONFIG = REPO / 'configs' / 'prototype_mobilenetv2_objects30.py'
 SMALL = ['test_dataloader.dataset.pipeline.0.transforms.2.scale=(128,128)',
@@ -20,11 +18,7 @@ SMALL = ['test_dataloader.dataset.pipeline.0.transforms.2.scale=(128,128)',
 
 def run_test(*args, cwd, tool='test.py'):
     """A tool, as a user runs it: its exit code and what it prints."""
-    done = subprocess.run(
-        [sys.executable, REPO / 'tools' / tool, *args, '--cfg-options', *SMALL],
-        cwd=cwd, env=dict(os.environ, PYTHONPATH=str(REPO)),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
+    return run_tool(tool, *args, '--cfg-options', *SMALL, cwd=cwd)
 
 
 @MODELS.register_module()
