@@ -26,6 +26,7 @@ from measuring import (  # noqa: E402
     Clock,
     compare,
     interleaved,
+    matmul_rate,
     peak_while,
 )
 from textbook import Textbook  # noqa: E402
@@ -240,6 +241,18 @@ def test_mixed_precision_is_compared_with_float32(monkeypatch, tmp_path, capsys)
     assert episode['equal_pixels'] > 0.9
     assert 'training' not in figures and 'memory' not in figures
     assert 'bf16 (ms)' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('rate, size', [(1e9, 512), (17e9, 2048)])
+def test_matrix_product_takes_no_minutes(rate, size, monkeypatch):
+    """Also on a CPU without instructions for bfloat16."""
+    seconds = [0.]
+    monkeypatch.setattr(Clock, 'now', lambda self: seconds[0])
+    monkeypatch.setattr(
+        torch, 'mm', lambda a, b: seconds.append(seconds.pop() + len(a)**3 / rate))
+    found = matmul_rate('cpu', torch.bfloat16)
+    assert found['size'] == size and seconds[0] < 5
+    assert found['multiply_adds_per_second'] == pytest.approx(rate)
 
 
 def test_sweep(monkeypatch, tmp_path, capsys):

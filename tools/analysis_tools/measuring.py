@@ -90,14 +90,14 @@ def matmul_rate(device: str, dtype: torch.dtype) -> dict:
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     clock = Clock(device)
-    for n in (8192,) if device.startswith('cuda') else (256, 2048):
+    for n in (8192,) if device.startswith('cuda') else (256, 512, 1024, 2048):
         a, b = (torch.rand(n, n, device=device).to(dtype) for _ in range(2))
         times = []
         for _ in range(7):
             start = clock.now()
             torch.mm(a, b)
             times.append(clock.now() - start)
-        if min(times) > 0.02:  # 2048 would take more than ten seconds
+        if min(times) > 0.1:  # the next takes eight times as long, or more
             break
     torch.backends.cuda.matmul.allow_tf32 = before
     return dict(
