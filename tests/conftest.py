@@ -15,8 +15,7 @@ from mmengine.structures import PixelData
 from PIL import Image
 
 from mmfss.structures import FewShotDataSample
-
-REPO = Path(__file__).parents[1]
+from tests.tool import REPO
 
 
 @pytest.fixture(autouse=True)

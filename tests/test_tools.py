@@ -150,8 +150,8 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
         'train.py', CONFIG, '--work-dir', tmp_path, '--resume', cwd=tmp_path)
     assert 'epoch_1.pth' in output and 'resumed epoch: 1, iter: 2' in output
     assert losses(tmp_path) == losses(work_dir)
-    code, output = run_tool('analysis_tools/plot_logs.py', work_dir, '.', '--legend',
-                            'whole', 'resumed', cwd=tmp_path)
+    _, output = run_tool('analysis_tools/plot_logs.py', work_dir, '.', '--legend',
+                         'whole', 'resumed', cwd=tmp_path)
     first, second, _ = output.splitlines()
     assert first.replace('whole', 'resumed') == second
     assert first.count('after 16 episodes') == 2  # loss and mIoU

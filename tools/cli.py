@@ -2,7 +2,9 @@
 import argparse
 import os
 import os.path as osp
+import sys
 
+import torch
 from mmengine.config import Config, DictAction
 
 
@@ -37,6 +39,13 @@ def add_amp_argument(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument(
         '--amp', nargs='?', const='auto', choices=['auto', 'float16', 'bfloat16'],
         help=help)
+
+
+def check_amp(dtype: str) -> None:
+    """End a tool where there is no such mixed precision."""
+    if dtype not in ('auto', 'bfloat16') and not torch.cuda.is_available():
+        sys.exit(f'--amp {dtype} needs CUDA, and there is none here. On CPU: '
+                 '--amp bfloat16.')
 
 
 def load_config(args: argparse.Namespace) -> Config:

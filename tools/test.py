@@ -3,7 +3,7 @@ import argparse
 import sys
 
 import torch
-from cli import add_amp_argument, add_common_arguments, load_config
+from cli import add_amp_argument, add_common_arguments, check_amp, load_config
 from mmengine.runner import Runner
 
 from mmfss.compat import leave_distributed, prepare_distributed
@@ -50,11 +50,8 @@ def main() -> None:
     if args.shot is not None:
         cfg.test_dataloader.dataset.shot = args.shot
     if args.amp is not None:
-        cuda = torch.cuda.is_available()
-        if args.amp == 'float16' and not cuda:
-            sys.exit('--amp float16 needs CUDA, and there is none here. On CPU: '
-                     '--amp bfloat16.')
-        if args.amp == 'bfloat16' and cuda:
+        check_amp(args.amp)
+        if args.amp == 'bfloat16' and torch.cuda.is_available():
             torch.set_autocast_dtype('cuda', torch.bfloat16)
         cfg.test_cfg.fp16 = True  # mmengine's name for mixed precision of any kind
     if args.report is not None:

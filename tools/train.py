@@ -3,7 +3,7 @@ import argparse
 import sys
 
 import torch
-from cli import add_amp_argument, add_common_arguments, load_config
+from cli import add_amp_argument, add_common_arguments, check_amp, load_config
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
@@ -32,19 +32,17 @@ def set_precision(wrapper: ConfigDict, asked: str) -> None:
     if asked != 'auto':
         wrapper.dtype = asked
     wrapper.setdefault('dtype', 'float16' if cuda else 'bfloat16')
-    # bfloat16 reaches as far as float32: gradients do not vanish in it
-    bfloat16 = wrapper.dtype == 'bfloat16'
+    check_amp(wrapper.dtype)
     if cuda:
         wrapper.type = 'AmpOptimWrapper'
+        # bfloat16 reaches as far as float32: gradients do not vanish in it
+        bfloat16 = wrapper.dtype == 'bfloat16'
         wrapper.setdefault(
             'loss_scale', dict(enabled=False) if bfloat16 else 'dynamic')
-    elif bfloat16:
+    else:
         wrapper.type = 'CPUAmpOptimWrapper'
         for key in ('dtype', 'loss_scale'):  # of AmpOptimWrapper only
             wrapper.pop(key, None)
-    else:
-        sys.exit(f'--amp {wrapper.dtype} needs CUDA, and there is none here. On CPU: '
-                 '--amp bfloat16.')
 
 
 def main() -> None:
