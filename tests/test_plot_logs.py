@@ -51,13 +51,17 @@ def test_over_episodes(tmp_path):
     assert not {'step', 'iter', 'epoch', 'episodes_per_iter'} & set(curves)
 
 
-def test_of_a_loop_over_iterations(tmp_path):
-    """IterBasedTrainLoop: evaluations are logged at iterations."""
+@pytest.mark.parametrize('step', [4, 0])
+def test_of_a_loop_over_iterations(step, tmp_path):
+    """IterBasedTrainLoop: evaluations are logged at iterations.
+
+    Or all at 0, if LoggerHook's log_metric_by_epoch=False was forgotten.
+    """
     path = tmp_path / 'scalars.json'
     path.write_text('\n'.join(map(json.dumps, [
         dict(episodes_per_epoch=10, episodes_per_iter=4, step=0),
         *(dict(loss=1., iter=step, step=step) for step in (1, 2, 3, 4)),
-        dict(mIoU=30., step=4)])))
+        dict(mIoU=30., step=step)])))
     assert read(path) == dict(loss={4: 1., 8: 1., 10: 1., 14: 1.}, mIoU={14: 30.})
 
 

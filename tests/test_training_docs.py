@@ -1,4 +1,5 @@
 """The configs of docs/training.md, each run on the quick start's tiny version."""
+import json
 import os
 import re
 import uuid
@@ -44,6 +45,8 @@ def train(folder, text, resume=False, **options):
         'train_cfg.max_epochs': 1,
         **{key.replace('__', '.'): value for key, value in options.items()}
     })
+    if 'max_iters' in cfg.train_cfg:
+        del cfg.train_cfg.max_epochs
     cfg.work_dir, cfg.resume = str(folder), resume
     # mmengine keeps loggers and visualizers by name
     cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
@@ -62,9 +65,31 @@ def losses(runner):
 
 
 def test_every_config_is_tested():
-    words = ('save_backbone', 'accumulative', 'fp16', 'EMAHook', 'EarlyStopping',
-             'Tensorboard', 'Wandb', 'compile')
+    words = ('IterBased', 'save_backbone', 'accumulative', 'fp16', 'EMAHook',
+             'EarlyStopping', 'Tensorboard', 'Wandb', 'compile')
     assert sorted(snippet(word) for word in words) == sorted(SNIPPETS)
+
+
+def test_by_iterations(tmp_path):
+    """Six steps, of which four are an epoch; at once, and in two runs."""
+    options = dict(
+        train_dataloader__batch_size=2, train_cfg__val_interval=3,
+        log_processor__window_size=1, default_hooks__checkpoint__interval=3)
+
+    def losses_of(folder, steps, resume=False):
+        train(folder, snippet('IterBased'), resume, train_cfg__max_iters=steps,
+              **options)
+        assert (folder / f'iter_{steps}.pth').exists()
+        entries = [
+            json.loads(line) for file in folder.glob('*/vis_data/scalars.json')
+            for line in file.read_text().splitlines()]
+        assert max(e['step'] for e in entries if 'mIoU' in e) == steps
+        return {e['step']: e['loss'] for e in entries if 'loss' in e}
+
+    at_once = losses_of(tmp_path / 'at once', 6)
+    assert set(at_once) == {1, 2, 3, 4, 5, 6}
+    assert losses_of(tmp_path / 'run', 3) == {n: at_once[n] for n in (1, 2, 3)}
+    assert losses_of(tmp_path / 'run', 6, resume=True) == at_once
 
 
 def test_without_backbone(tmp_path):

@@ -82,12 +82,14 @@ def read_curves(log: str) -> Curves:
 def add_file(file: str, curves: Curves) -> None:
     """Add what a file has; what was trained after it began is forgotten."""
     counts, entries = None, read_entries(file)
-    # else an evaluation's step is an iteration, too
+    # else an evaluation's step is an iteration, too; or 0, where
+    # log_metric_by_epoch=False was forgotten
     by_epoch = not any('iter' in e and 'epoch' not in e for _, e in entries)
     for number, entry in entries:
         if all(key in entry for key in COUNTS):
             counts = tuple(entry[key] for key in COUNTS)
-            start = episodes_at(entry['step'], *counts)
+            iteration = entry['step']
+            start = episodes_at(iteration, *counts)
             for curve in curves.values():
                 for late in [x for x in curve if x > start]:
                     del curve[late]
@@ -99,9 +101,11 @@ def add_file(file: str, curves: Curves) -> None:
                 f'{file}:{number}: how many episodes an iteration has is not '
                 f"logged before it. dict(type='EpisodeInfoHook') in the config's "
                 'custom_hooks logs it.')
-        # an iteration of training, or the epoch after which was validated
-        x = (entry['step'] * counts[0] if by_epoch and 'iter' not in entry
-             else episodes_at(entry['step'], *counts))
+        if by_epoch and 'iter' not in entry:  # the epoch that was evaluated
+            x = entry['step'] * counts[0]
+        else:
+            iteration = max(iteration, entry['step'])
+            x = episodes_at(iteration, *counts)
         for key, value in entry.items():
             if key not in NO_CURVES and isinstance(value, (int, float)):
                 curves[key][x] = value
