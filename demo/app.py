@@ -13,11 +13,12 @@ import numpy as np
 from mmfss.apis import FewShotInferencer
 from mmfss.apis.images import ImageType, read_image, read_support
 from mmfss.datasets.annotations import AnnotationType
+from mmfss.datasets.folder_dataset import IMG_SUFFIXES
 
 REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
 PHOTOS = osp.join(REPO, 'demo', 'data', 'objects30')
 MAX_SUPPORTS, MAX_QUERIES = 5, 10
-IMAGES = ['.jpg', '.jpeg', '.png', '.bmp', '.webp']
+IMAGES = list(IMG_SUFFIXES)
 OBJECT, SCRIBBLE, BOX = 'the object', 'a scribble on it', 'a box around it'
 
 

@@ -1,4 +1,6 @@
 """tools/browse_episodes.py, run as a user runs it."""
+import json
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -36,6 +38,24 @@ def test_the_pictures_are_the_episodes(split, shot, tmp_path):
             to_rgb(data['inputs']['query']), to_rgb(data['inputs']['support']),
             sample)
         assert np.array_equal(np.asarray(Image.open(file)), expected)
+
+
+def test_a_class_with_a_slash_in_its_name(tmp_path):
+    for n in range(2):
+        Image.new('RGB', (60, 40)).save(tmp_path / f'{n}.jpg')
+    (tmp_path / 'instances.json').write_text(json.dumps(dict(
+        images=[dict(id=n, file_name=f'{n}.jpg', width=60, height=40)
+                for n in range(2)],
+        categories=[dict(id=1, name='cup/mug')],
+        annotations=[dict(id=n, image_id=n, category_id=1,
+                          segmentation=[[9, 9, 30, 9, 30, 30]]) for n in range(2)])))
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = '{CONFIG}'\n"
+        "train_dataloader = dict(dataset=dict(type='CocoFewShotDataset', "
+        "data_root='.', ann_file='instances.json', metainfo=dict(_delete_=True)))")
+    browse('config.py', '--num', 1, '--out-dir', 'out', cwd=tmp_path)
+    file, = (tmp_path / 'out').iterdir()
+    assert file.name == 'train_0000_cup_mug_1shot.png'
 
 
 def test_clear_errors(tmp_path):

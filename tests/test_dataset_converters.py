@@ -552,6 +552,7 @@ def fss(tmp_path):
 
 
 def test_fss1000(fss):
+    (fss / '.ipynb_checkpoints').mkdir()
     output = run('fss1000', fss, '--nproc', 2)
     assert output.splitlines()[-1] == f'{fss}: 1000 classes, 0 problem(s).'
     output = run('verify', 'fss1000', fss)
@@ -624,6 +625,16 @@ def test_verify_pascal(tiny_voc):
         assert (f'fold 2 test   {shot}-shot  1000 episodes  '
                 f'{checksum(dataset.episode_lists[0])}  NOT the published') in output
     assert output.splitlines()[-1] == '0 problem(s).'
+
+
+def test_verify_mask_dir(tiny_voc, tmp_path):
+    (tiny_voc / 'SegmentationClassAug').rename(tiny_voc / 'mine')
+    output = verify_pascal(tiny_voc, '--masks', '--mask-dir', 'mine')
+    assert '60 masks: all show the classes they are listed for' in output
+    (tiny_voc / 'mine').rename(tmp_path / 'out')
+    verify_pascal(tiny_voc, '--mask-dir', tmp_path / 'out')
+    message = error('verify', 'fss1000', tiny_voc, '--mask-dir', 'mine')
+    assert '--mask-dir' in message and 'beside its photo' in message
 
 
 def test_verify_missing(tiny_voc):

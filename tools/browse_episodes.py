@@ -10,6 +10,7 @@ from rich.progress import track
 
 from mmfss.datasets import EpisodicDataset
 from mmfss.registry import DATASETS, VISUALIZERS
+from mmfss.utils import file_name
 from mmfss.visualization import to_rgb
 
 SPLITS = ('train', 'val', 'test')
@@ -59,7 +60,8 @@ def main() -> None:
         sample, inputs = data['data_samples'], data['inputs']
         picture = visualizer.draw_episode(
             to_rgb(inputs['query']), to_rgb(inputs['support']), sample)
-        name = f'{args.split}_{n:04d}_{sample.class_name}_{sample.shot}shot.png'
+        name = file_name(
+            f'{args.split}_{n:04d}_{sample.class_name}_{sample.shot}shot.png')
         mmcv.imwrite(picture[..., ::-1], osp.abspath(osp.join(out_dir, name)))
     print(f'{num} of {len(dataset)} episodes are in {out_dir}.')
 

@@ -7,11 +7,11 @@ from typing import List, Sequence, Union
 
 import mmengine.fileio as fileio
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mmfss.datasets.annotations import AnnotationType, SupportAnnotation
 from mmfss.datasets.annotations.image_files import ImageType, describe, open_image
-from mmfss.datasets.folder_dataset import IMG_SUFFIXES
+from mmfss.datasets.folder_dataset import IMG_SUFFIXES, is_photo
 
 
 def list_images(inputs: Union[ImageType, Sequence[ImageType]]) -> List[ImageType]:
@@ -47,10 +47,7 @@ def _expand(path: str) -> List[str]:
             raise ValueError(
                 f'Cannot read the folder {path}: {error.strerror}. Check its '
                 'permissions.') from error
-        images = [
-            osp.join(path, file) for file in files
-            if file.lower().endswith(IMG_SUFFIXES) and not file.startswith('.')
-        ]
+        images = [osp.join(path, file) for file in files if is_photo(file)]
         if not images:
             raise ValueError(
                 f'The folder {path} holds no image ({" ".join(IMG_SUFFIXES)}).')
@@ -152,6 +149,5 @@ def _is_turned(source: ImageType) -> bool:
     if isinstance(source, (str, os.PathLike)):
         with Image.open(io.BytesIO(fileio.get(source))) as image:
             return _is_turned(image)
-    orientation = 0x0112
     return (isinstance(source, Image.Image)
-            and source.getexif().get(orientation, 1) > 4)
+            and source.getexif().get(ExifTags.Base.Orientation, 1) > 4)

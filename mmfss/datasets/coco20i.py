@@ -36,10 +36,17 @@ class COCO20iDataset(EpisodicDataset):
             '0' to '79'. Defaults to None: the benchmark's own, shipped with
             mmfss.
         data_root (str): Defaults to 'data/coco'.
-        data_prefix (dict): Folders below ``data_root``.
+        data_prefix (dict): Folders below ``data_root``. Defaults to those
+            above.
         **kwargs: As of :class:`EpisodicDataset`. ``num_episodes`` defaults to
             1000 in testing, in training to the number of distinct images.
+
+    Raises:
+        FileNotFoundError: The lists, the data root or a file is not there.
+        ValueError: There is no such fold, the lists are malformed, or as of
+            :class:`EpisodicDataset`.
     """
+    DATA_PREFIX = dict(img_path='', seg_map_path='annotations')
     METAINFO = dict(
         classes=('person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus',
                  'train', 'truck', 'boat', 'traffic light', 'fire hydrant',
@@ -60,8 +67,6 @@ class COCO20iDataset(EpisodicDataset):
                  fold: int = 0,
                  split_dir: Optional[str] = None,
                  data_root: str = 'data/coco',
-                 data_prefix: dict = dict(
-                     img_path='', seg_map_path='annotations'),
                  **kwargs) -> None:
         if fold not in range(4):
             raise ValueError(
@@ -69,7 +74,7 @@ class COCO20iDataset(EpisodicDataset):
         self.fold = fold
         self.split_dir = split_dir or osp.join(
             osp.dirname(__file__), 'splits', 'coco')
-        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Read the lists of the fold's classes, in ascending order."""

@@ -31,12 +31,10 @@ class CocoFewShotDataset(EpisodicDataset):
     def __init__(self,
                  data_root: str,
                  ann_file: str,
-                 data_prefix: dict = dict(img_path=''),
                  split: Optional[dict] = None,
                  **kwargs) -> None:
         self.split = split
-        super().__init__(
-            data_root=data_root, ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+        super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """The images of each class, in ascending order of their ids."""

@@ -42,15 +42,18 @@ class ConcatEpisodicDataset(EpisodicDataset):
         for number, cfg in enumerate(self.datasets):
             dataset = DATASETS.build(dict(cfg, test_mode=self.test_mode))
             own = dataset.metainfo['classes']
-            entries += [
-                dict(
-                    entry,
-                    name=f'{number}/{entry["name"]}',
-                    class_id=len(classes) + entry['class_id'],
-                    num_classes=len(own)) for entry in dataset.data_list
-            ]
+            entries += [{
+                'class_name': own[entry['class_id']],
+                'num_classes': len(own),
+                **entry,
+                'name': f'{number}/{entry["name"]}',
+                'class_id': len(classes) + entry['class_id'],
+            } for entry in dataset.data_list]
             classes += [
                 f'{name} ({number + 1})' if name in classes else name for name in own
             ]
         self._metainfo['classes'] = classes
         return entries
+
+    def check_files(self) -> None:
+        """The datasets have done so, each as its masks need it."""

@@ -40,21 +40,29 @@ class EpisodicDataset(BaseDataset):
             training, the protocol's in testing.
         protocol (str | dict): How testing is done, see :class:`Protocol`; a
             dict makes a new one. Defaults to 'hsnet'.
+        data_prefix (dict): Folders, absolute or below ``data_root``:
+            ``img_path``, and ``seg_map_path`` where masks have one of their
+            own. What is left out is as :attr:`DATA_PREFIX` has it.
         **kwargs: As of :class:`mmengine.dataset.BaseDataset`: ``data_root``,
-            ``data_prefix``, ``metainfo``, ``pipeline``, ``test_mode``, ....
-            ``serialize_data`` has no effect.
+            ``metainfo``, ``pipeline``, ``test_mode``, .... ``serialize_data``
+            has no effect.
+
+    Attributes:
+        DATA_PREFIX (dict): The usual ``data_prefix`` of a subclass.
 
     Raises:
         FileNotFoundError: The data root, or a file of the lists, is not there.
         ValueError: A class has fewer than two images, a mask and its image
             differ in size, or an argument makes no sense.
     """
+    DATA_PREFIX = dict(img_path='')
 
     def __init__(self,
                  shot: int = 1,
                  num_episodes: Optional[int] = None,
                  seed: Optional[int] = None,
                  protocol: Union[str, dict] = 'hsnet',
+                 data_prefix: dict = dict(),
                  **kwargs) -> None:
         for name, value in (('shot', shot), ('num_episodes', num_episodes)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -71,7 +79,7 @@ class EpisodicDataset(BaseDataset):
         self.protocol = Protocol.get(protocol)
         # the lists are small, and drawing reads all of a class
         kwargs['serialize_data'] = False
-        super().__init__(**kwargs)
+        super().__init__(data_prefix={**self.DATA_PREFIX, **data_prefix}, **kwargs)
 
     @abstractmethod
     def load_data_list(self) -> List[dict]:
@@ -83,7 +91,9 @@ class EpisodicDataset(BaseDataset):
             ``class_value`` (the mask's value for the class; None: any non-zero
             value, or those from an optional key ``foreground_from`` on) and
             ``source`` (where the entry is listed, for messages). Optional:
-            ``num_classes``, how many classes its mask knows, if not all.
+            ``num_classes``, how many classes its mask knows, if not all, and
+            ``class_name``, what a JSON file of outlines calls the class, if not
+            as ``metainfo`` does.
         """
 
     def full_init(self) -> None:
@@ -99,10 +109,7 @@ class EpisodicDataset(BaseDataset):
         if not self.data_list:
             raise ValueError(f'{type(self).__name__}: the lists have no entry.')
         self._files = {e['name']: e for e in self.data_list}
-        self._class_values = {
-            e['class_id']: e['class_value']
-            for e in self.data_list
-        }
+        self._of_class = {e['class_id']: e for e in self.data_list}
         self._names = defaultdict(list)
         for entry in self.data_list:
             self._names[entry['class_id']].append(entry['name'])
@@ -203,8 +210,18 @@ class EpisodicDataset(BaseDataset):
         Args:
             idx (int | tuple[int, int]): ``n`` in testing, ``(epoch, n)`` in
                 training.
+
+        Raises:
+            IndexError: There is no such episode.
+            TypeError: The index is that of the other mode.
         """
         if self.test_mode:
+            if isinstance(idx, tuple):
+                raise TypeError(
+                    f'{type(self).__name__} in testing is indexed by n, not by '
+                    f'{idx}: its list of episodes is fixed. Set the sampler of '
+                    "val_ and test_dataloader to dict(type='DefaultSampler', "
+                    'shuffle=False).')
             return self.episodes[idx][1]
         if isinstance(idx, int):
             raise TypeError(
@@ -229,13 +246,15 @@ class EpisodicDataset(BaseDataset):
             ``sample_idx``, ``seed`` and ``original_size``.
         """
         episode = self.get_episode(idx)
+        class_name = self._metainfo['classes'][episode.class_id]
+        of_class = self._of_class[episode.class_id]
         images = [
             dict(
                 name=name,
                 img_path=self._files[name]['img_path'],
                 seg_map_path=self._files[name]['seg_map_path'],
-                class_name=self._metainfo['classes'][episode.class_id],
-                class_value=self._class_values[episode.class_id],
+                class_name=of_class.get('class_name', class_name),
+                class_value=of_class['class_value'],
                 foreground_from=self._files[name].get('foreground_from', 1),
                 num_classes=self._files[name].get(
                     'num_classes', len(self._metainfo['classes'])))
@@ -245,7 +264,7 @@ class EpisodicDataset(BaseDataset):
             query=images[0],
             supports=images[1:],
             class_id=episode.class_id,
-            class_name=self._metainfo['classes'][episode.class_id],
+            class_name=class_name,
             sample_idx=idx,
             seed=self.episodes[idx][0] if self.test_mode else self.seed,
             original_size=self.test_mode and self.protocol.original_size)
@@ -280,6 +299,10 @@ class EpisodicDataset(BaseDataset):
         sizes are read from at most :data:`MAX_HEADERS` pairs, evenly spread,
         because opening all files of a large benchmark on a slow disk takes
         minutes. :class:`LoadFewShotMask` checks each pair that is used.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+            ValueError: An image cannot be read, or its mask has another size.
         """
         entries = [  # of a remote backend: found out when loading
             e for e in self._files.values()
@@ -312,6 +335,16 @@ class EpisodicDataset(BaseDataset):
         image.
         """
         return _size(entry['seg_map_path'], 'mask', entry['source'])
+
+    def _read_lines(self, path: str, needed: str) -> List[str]:
+        """The lines of a list; ``needed``: what ``split_dir`` must hold."""
+        try:
+            with open(path, encoding='utf-8') as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f'{type(self).__name__}: there is no list {path}. split_dir must '
+                f'hold {needed}.') from None
 
 
 def _size(path: str, what: str, source: str) -> Tuple[int, int]:

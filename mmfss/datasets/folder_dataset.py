@@ -13,6 +13,17 @@ from .episodic_dataset import EpisodicDataset
 IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 
 
+def is_photo(file: str) -> bool:
+    """Whether a file is a photo by its name, and not hidden."""
+    return file.lower().endswith(IMG_SUFFIXES) and not file.startswith('.')
+
+
+def class_folders(root: str) -> List[str]:
+    """Names of the folders in a folder, sorted, without hidden ones."""
+    return sorted(
+        d.name for d in os.scandir(root) if d.is_dir() and not d.name.startswith('.'))
+
+
 @DATASETS.register_module()
 class FolderDataset(EpisodicDataset):
     """Own photos: one folder of images and one of masks per class.
@@ -29,24 +40,24 @@ class FolderDataset(EpisodicDataset):
 
     Args:
         data_root (str): The folder that holds both.
-        data_prefix (dict): Folders below ``data_root``.
+        data_prefix (dict): Folders below ``data_root``. Defaults to those
+            above.
         seg_map_suffix (str): Defaults to '.png'.
         split (dict, optional): Use a random part of the classes, see
             :func:`choose_classes`: ``dict(part='train', train=0.7, seed=0)``, and
             ``part='test'`` for the others. Defaults to None.
         **kwargs: As of :class:`EpisodicDataset`.
     """
+    DATA_PREFIX = dict(img_path='images', seg_map_path='masks')
 
     def __init__(self,
                  data_root: str,
-                 data_prefix: dict = dict(
-                     img_path='images', seg_map_path='masks'),
                  seg_map_suffix: str = '.png',
                  split: Optional[dict] = None,
                  **kwargs) -> None:
         self.split = split
         self.seg_map_suffix = seg_map_suffix
-        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Pair the images and masks of each class, in the order of names."""
@@ -55,15 +66,12 @@ class FolderDataset(EpisodicDataset):
             raise FileNotFoundError(
                 f'FolderDataset: there is no folder {img_root}; images belong '
                 'in images/<class>/, masks in masks/<class>/.')
-        found = sorted(d.name for d in os.scandir(img_root) if d.is_dir())
         self._metainfo['classes'] = choose_classes(
-            found, self._metainfo.get('classes'), self.split,
+            class_folders(img_root), self._metainfo.get('classes'), self.split,
             f'FolderDataset: {img_root}')
         entries = []
         for class_id, name in enumerate(self._metainfo['classes']):
-            files = sorted(
-                file for file in os.listdir(osp.join(img_root, name))
-                if file.lower().endswith(IMG_SUFFIXES))
+            files = sorted(filter(is_photo, os.listdir(osp.join(img_root, name))))
             for one, other in zip(files, files[1:]):
                 if osp.splitext(one)[0] == osp.splitext(other)[0]:
                     raise ValueError(

@@ -36,6 +36,11 @@ class FSS1000Dataset(EpisodicDataset):
         data_root (str): Defaults to 'data/fss1000'.
         test_mode (bool): Defaults to False.
         **kwargs: As of :class:`EpisodicDataset`.
+
+    Raises:
+        FileNotFoundError: A list, the data root or a file is not there.
+        ValueError: There is no such split, two parts share a class, or as of
+            :class:`EpisodicDataset`.
     """
 
     def __init__(self,
@@ -98,12 +103,6 @@ class FSS1000Dataset(EpisodicDataset):
     def _read_list(self, split: str) -> List[Tuple[str, str]]:
         """The names of a part's classes in order, each with its source."""
         path = osp.join(self.split_dir, f'{split}.txt')
-        try:
-            with open(path) as file:
-                lines = file.read().splitlines()
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f'FSS1000Dataset: there is no list {path}. split_dir must hold '
-                'trn.txt, val.txt and test.txt.') from None
+        lines = self._read_lines(path, 'trn.txt, val.txt and test.txt')
         return sorted((line.strip(), f'{path}:{number}')
                       for number, line in enumerate(lines, 1) if line.strip())

@@ -25,12 +25,19 @@ class PASCAL5iDataset(EpisodicDataset):
             with a line ``name__class`` (class from 1) per entry. Defaults to
             None: the benchmark's own, shipped with mmfss.
         data_root (str): Defaults to 'data/VOCdevkit/VOC2012'.
-        data_prefix (dict): Folders below ``data_root``.
+        data_prefix (dict): Folders below ``data_root``. Defaults to those
+            above.
         img_suffix (str): Defaults to '.jpg'.
         seg_map_suffix (str): Defaults to '.png'.
         **kwargs: As of :class:`EpisodicDataset`. ``num_episodes`` defaults to
             1000 in testing, in training to every entry once.
+
+    Raises:
+        FileNotFoundError: A list, the data root or a file is not there.
+        ValueError: There is no such fold, a list is malformed, or as of
+            :class:`EpisodicDataset`.
     """
+    DATA_PREFIX = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
     METAINFO = dict(
         classes=('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car',
                  'cat', 'chair', 'cow', 'diningtable', 'dog', 'horse',
@@ -41,8 +48,6 @@ class PASCAL5iDataset(EpisodicDataset):
                  fold: int = 0,
                  split_dir: Optional[str] = None,
                  data_root: str = 'data/VOCdevkit/VOC2012',
-                 data_prefix: dict = dict(
-                     img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
                  img_suffix: str = '.jpg',
                  seg_map_suffix: str = '.png',
                  **kwargs) -> None:
@@ -54,7 +59,7 @@ class PASCAL5iDataset(EpisodicDataset):
             osp.dirname(__file__), 'splits', 'pascal')
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
-        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Read the fold's lists, in the order that the draws depend on."""
@@ -73,14 +78,8 @@ class PASCAL5iDataset(EpisodicDataset):
 
     def _read_list(self, file: str) -> List[dict]:
         path = osp.join(self.split_dir, file)
-        try:
-            with open(path) as lines:
-                lines = lines.read().splitlines()
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f'PASCAL5iDataset: there is no list {path}. split_dir must hold '
-                'trn/fold0.txt .. fold3.txt and val/fold0.txt .. fold3.txt.'
-            ) from None
+        lines = self._read_lines(
+            path, 'trn/fold0.txt .. fold3.txt and val/fold0.txt .. fold3.txt')
         fold = int(file[-len('0.txt')])
         entries, seen = [], {}
         for number, line in enumerate(lines, 1):

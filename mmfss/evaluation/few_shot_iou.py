@@ -10,6 +10,7 @@ from PIL import Image
 from prettytable import PrettyTable
 
 from mmfss.registry import METRICS
+from mmfss.utils import file_name
 
 # objects by the share of the query that they cover
 SIZES = {'small (< 1/16)': (0, 1 / 16), 'medium': (1 / 16, 1 / 4),
@@ -78,8 +79,9 @@ class FewShotIoU(BaseMetric):
                 (sample['class_id'], sample['seed'], sample['query'],
                  *(int(area.sum()) for area in areas)))
             if self.output_dir:
-                name = f'{sample["sample_idx"]:04d}_{sample["class_name"]}_' \
-                       f'{sample["query"].replace("/", "_")}.png'
+                name = file_name(
+                    f'{sample["sample_idx"]:04d}_{sample["class_name"]}_'
+                    f'{sample["query"]}.png')
                 Image.fromarray(
                     (pred.cpu().numpy() * 255).astype(np.uint8)).save(
                         osp.join(self.output_dir, name))

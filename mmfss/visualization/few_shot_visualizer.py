@@ -1,4 +1,4 @@
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -104,23 +104,6 @@ class FewShotVisualizer(Visualizer):
             y = box[3] + 5
         return np.asarray(canvas)
 
-    def add_datasample(self,
-                       name: str,
-                       image: np.ndarray,
-                       data_sample: FewShotDataSample,
-                       supports: Sequence[np.ndarray] = (),
-                       step: int = 0) -> None:
-        """Draw an episode and hand it to the visualizer's backends.
-
-        Args:
-            name (str): Name of the picture.
-            image (np.ndarray): The query, see :meth:`draw_episode`.
-            data_sample (FewShotDataSample): See :meth:`draw_episode`.
-            supports (Sequence[np.ndarray]): See :meth:`draw_episode`.
-            step (int): Training step or epoch of the picture. Defaults to 0.
-        """
-        self.add_image(name, self.draw_episode(image, supports, data_sample), step)
-
     def _panel(self,
                image: np.ndarray,
                mask,
@@ -146,12 +129,13 @@ class FewShotVisualizer(Visualizer):
         return np.asarray(canvas)
 
 
-def foreground_iou(pred: Tensor, truth: Tensor) -> float:
+def foreground_iou(pred: Union[Tensor, np.ndarray],
+                   truth: Union[Tensor, np.ndarray]) -> float:
     """Foreground IoU of one mask, in percent, leaving out 255.
 
     Args:
-        pred (Tensor): bool, ``(H, W)``.
-        truth (Tensor): 0, 1 or 255, ``(H, W)``.
+        pred (Tensor | np.ndarray): bool, ``(H, W)``.
+        truth (Tensor | np.ndarray): bool, or 0, 1 or 255, ``(H, W)``.
     """
     truth, pred = truth == 1, pred & (truth != 255)
     return 100 * float((pred & truth).sum()) / max(1, int((pred | truth).sum()))

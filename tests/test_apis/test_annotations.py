@@ -103,6 +103,24 @@ def test_coco_segmentations(scene, tmp_path):
             SupportAnnotation(path, name).mask(image, str(where))
 
 
+def test_coco_photos_of_one_name(scene, tmp_path):
+    image, red, _ = scene
+    square = dict(category_id=3, segmentation=[[15, 10, 35, 10, 35, 30, 15, 30]])
+    path = coco(tmp_path / 'c.json', [square, dict(category_id=4, segmentation=[
+        [0, 0, 9, 0, 9, 9]])])
+    content = json.loads(path.read_text())
+    content['images'][1].update(file_name='sub/a.png', width=60, height=40)
+    content['annotations'][1].update(image_id=8, category_id=3)
+    write(path, content)
+    for photo, equal in (('x/a.png', True), ('x/sub/a.png', False)):
+        mask = SupportAnnotation(path, 'cup').mask(image, photo)
+        assert mask.any() and np.array_equal(mask, red) == equal
+    content['images'].append(dict(content['images'][1], id=9))
+    write(tmp_path / 'twice.json', content)
+    with pytest.raises(ValueError, match=r'2 image\(s\)'):
+        SupportAnnotation(tmp_path / 'twice.json', 'cup').mask(image, 'x/sub/a.png')
+
+
 def test_coco_without_pycocotools(scene, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycocotools.coco', None)
     path = coco(tmp_path / 'none.json', [])

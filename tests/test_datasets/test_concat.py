@@ -1,4 +1,5 @@
 """Training on several datasets at once."""
+import json
 import re
 
 import numpy as np
@@ -48,6 +49,32 @@ def test_classes_of_one_name_stay_apart(parts):
     own = [e for e in dataset.data_list if e['name'].startswith('1/cat')]
     assert {dataset.metainfo['classes'][e['class_id']] for e in own} == {'cat (2)'}
     assert 'cat' in dataset.class_names
+
+
+def test_outlines(parts, tmp_path):
+    """A JSON file is asked for the class by the name that it knows."""
+    box = [15, 10, 34, 29]
+    shapes = [dict(label=name, shape_type='rectangle', points=[box[:2], box[2:]])
+              for name in ('cat', 'mug')]
+    for path in (tmp_path / 'own' / 'masks').glob('*/*.png'):
+        path.with_suffix('.json').write_text(json.dumps(dict(shapes=shapes)))
+    (tmp_path / 'own' / 'instances.json').write_text(json.dumps(dict(
+        images=[dict(id=n, file_name=f'cat/{n}.jpg', width=60, height=40)
+                for n in range(4)],
+        categories=[dict(id=1, name='cat'), dict(id=2, name='mug')],
+        annotations=[dict(id=n, image_id=n // 2, category_id=1 + n % 2,
+                          segmentation=[[15, 10, 35, 10, 35, 30, 15, 30]])
+                     for n in range(8)])))
+    coco = dict(type='CocoFewShotDataset', data_root=str(tmp_path / 'own'),
+                ann_file='instances.json', data_prefix=dict(img_path='images'))
+    folder = dict(parts[1], seg_map_suffix='.json')
+    dataset = ConcatEpisodicDataset([parts[0], folder, coco], pipeline=pipeline(40))
+    seen = set()
+    for n in range(len(dataset)):
+        sample = dataset[0, n]['data_samples']
+        seen.add(sample.class_name)
+        assert sample.gt_sem_seg.data.eq(1).any()
+    assert seen > {'cat', 'cat (2)', 'mug', 'cat (3)', 'mug (3)'}
 
 
 def test_masks_are_checked_by_their_own_dataset(parts, tiny_voc):

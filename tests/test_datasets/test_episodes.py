@@ -184,6 +184,11 @@ def test_plain_index_in_training_is_refused(no_files):
         PASCAL5iDataset(data_root=no_files)[0]
 
 
+def test_epoch_in_testing_is_refused(no_files):
+    with pytest.raises(TypeError, match=r'indexed by n, not by \(0, 3\).*Default'):
+        PASCAL5iDataset(data_root=no_files, test_mode=True)[0, 3]
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_workers_see_the_epoch(workers, tiny_voc):
     loader = Runner.build_dataloader(

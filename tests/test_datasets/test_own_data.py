@@ -73,8 +73,7 @@ def test_outlines_equal_masks(folder):
     masks, outlines = (
         FolderDataset(str(folder), test_mode=True, pipeline=pipeline(40), **kwargs)
         for kwargs in ({}, dict(
-            data_prefix=dict(img_path='images', seg_map_path='outlines'),
-            seg_map_suffix='.json')))
+            data_prefix=dict(seg_map_path='outlines'), seg_map_suffix='.json')))
     for n in range(12):
         one, other = (d[n]['data_samples'] for d in (masks, outlines))
         assert one.gt_sem_seg.data.any()
@@ -83,8 +82,18 @@ def test_outlines_equal_masks(folder):
     path = folder / 'outlines' / 'cup' / '0.json'
     path.write_text(path.read_text().replace('60', '61'))
     with pytest.raises(ValueError, match=r'cup/0.json is \(61, 40\)'):
-        len(FolderDataset(str(folder), seg_map_suffix='.json', data_prefix=dict(
-            img_path='images', seg_map_path='outlines')))
+        FolderDataset(str(folder), seg_map_suffix='.json', data_prefix=dict(
+            seg_map_path='outlines'))
+
+
+def test_hidden_files_are_no_photos(folder):
+    for path in ('images/cup/._0.jpg', 'masks/cup/._0.png', 'images/.cache/0.jpg'):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(b'of macOS or Jupyter')
+    dataset = FolderDataset(str(folder))
+    assert dataset.metainfo['classes'] == CLASSES and len(dataset) == 12
+    assert check(folder) == (0, [
+        '4 classes, 12 photos with masks: 0 error(s), 0 warning(s).'])
 
 
 def test_coco_file(coco):

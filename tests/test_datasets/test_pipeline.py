@@ -1,4 +1,5 @@
 import json
+import locale
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from mmfss.datasets import (
     COCO20iDataset,
     FolderDataset,
     FSS1000Dataset,
+    LoadFewShotMask,
     PASCAL5iDataset,
 )
+from mmfss.datasets.annotations.image_files import read_mask
 from mmfss.datasets.transforms.resize_few_shot import nearest_index
 from tests.conftest import REPO, pipeline
 
@@ -79,6 +82,36 @@ def test_coco_episode(tiny_coco):
     assert expected.any()
 
 
+@pytest.mark.parametrize('cls, fixture, masks', [
+    (PASCAL5iDataset, 'tiny_voc', 'SegmentationClassAug'),
+    (COCO20iDataset, 'tiny_coco', 'annotations')])
+def test_masks_elsewhere(cls, fixture, masks, request):
+    """Where the photos are need not be said again."""
+    root = request.getfixturevalue(fixture)
+    (root / masks).rename(root / 'mine')
+    dataset = cls(
+        data_root=str(root),
+        split_dir=str(root / 'splits'),
+        data_prefix=dict(seg_map_path='mine'),
+        test_mode=True,
+        pipeline=pipeline(32))
+    assert (dataset[0]['data_samples'].gt_sem_seg.data == 1).any()
+
+
+def test_lists_are_utf8(tiny_fss):
+    """Also where the locale's encoding is another."""
+    (tiny_fss / 'bus').rename(tiny_fss / 'büs')
+    (tiny_fss / 'splits' / 'trn.txt').write_text('taxi\nbüs\n', encoding='utf-8')
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, 'C')
+    try:
+        dataset = FSS1000Dataset(
+            data_root=str(tiny_fss), split_dir=str(tiny_fss / 'splits'))
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert dataset.class_names == ['büs', 'taxi']
+
+
 def test_fss_episode(tiny_fss):
     dataset = FSS1000Dataset(
         data_root=str(tiny_fss),
@@ -131,6 +164,29 @@ def test_folder_masks_of_any_mode(tmp_path, mode):
         mask.save(tmp_path / 'masks' / 'cup' / f'{name}.png')
     dataset = FolderDataset(str(tmp_path), test_mode=True, pipeline=pipeline(20))
     assert int(dataset[0]['data_samples'].gt_sem_seg.data.sum()) == 100
+
+
+@pytest.mark.parametrize('options', [
+    {}, dict(transparency=0), dict(transparency=b'\x00\xff')])
+def test_palettes_of_binary_masks_are_colours(tmp_path, options):
+    """Image.quantize makes index 0 of white: the object."""
+    index = np.ones((20, 20), np.uint8)
+    index[:5] = 0
+    mask = Image.fromarray(index)
+    mask.putpalette([255, 255, 255, 0, 0, 0])
+    for folder in ('images', 'masks'):
+        (tmp_path / folder / 'cup').mkdir(parents=True)
+    for name in 'ab':
+        Image.new('RGB', (20, 20)).save(tmp_path / 'images' / 'cup' / f'{name}.jpg')
+        path = tmp_path / 'masks' / 'cup' / f'{name}.png'
+        mask.save(path, **options)
+    for source in (path, mask, mask.convert('PA')):
+        assert np.array_equal(read_mask(source), index == 0)
+    dataset = FolderDataset(str(tmp_path), test_mode=True, pipeline=pipeline(20))
+    assert (dataset[0]['data_samples'].gt_sem_seg.data[0].numpy() == 1 - index).all()
+    of_classes = LoadFewShotMask()(dict(
+        img=index, seg_map_path=str(path), class_value=1, num_classes=1))
+    assert np.array_equal(of_classes['gt_seg_map'], index)
 
 
 def test_lazy_init_and_serialize(objects30):

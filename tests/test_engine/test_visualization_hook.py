@@ -63,6 +63,18 @@ def test_panels_have_the_photos_aspects(runner, tmp_path):
     assert picture.size == (5 * (120 + 4) + 2 * (480 + 4), 240 + 22)
 
 
+@pytest.mark.parametrize('out_dir', [None, 'out'])
+def test_a_class_with_a_slash_in_its_name(runner, tmp_path, out_dir):
+    hook = FewShotVisualizationHook(
+        interval=1, out_dir=out_dir and str(tmp_path / out_dir))
+    data, outputs = batch([7], shot=1)
+    outputs[0].set_metainfo(dict(class_name='cup/mug'))
+    hook.after_test_iter(runner, 0, data, outputs)
+    hook.after_test_epoch(runner)
+    file, = tmp_path.rglob('*.png')
+    assert file.name.startswith('test_0007_cup_mug_1shot')
+
+
 def test_tensorboard_gets_the_pictures(tmp_path):
     visualizer = FewShotVisualizer(
         vis_backends=[dict(type='TensorboardVisBackend')], save_dir=str(tmp_path))

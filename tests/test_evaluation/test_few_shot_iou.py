@@ -159,10 +159,10 @@ def test_saved_masks(tmp_path):
             pred_sem_seg=dict(data=mask),
             gt_sem_seg=dict(data=mask),
             class_id=0,
-            class_name='cup',
+            class_name='cup/mug',
             seed=0,
             sample_idx=12,
             query='cup/03')
     ])
-    saved = Image.open(tmp_path / '0012_cup_cup_03.png')
+    saved = Image.open(tmp_path / '0012_cup_mug_cup_03.png')
     assert np.array(saved).tolist() == [[0, 255], [255, 255]]

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmfss.apis.images import read_support
 from mmfss.datasets import FolderDataset
+from mmfss.visualization import foreground_iou
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,11 +51,6 @@ def stroke(mask: np.ndarray) -> List[Tuple[int, int]]:
     return points
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two bool masks, in percent."""
-    return 100 * (one & other).sum() / (one | other).sum()
-
-
 def main() -> None:
     args = parse_args()
     entries = FolderDataset(args.data_root, lazy_init=True).load_data_list()
@@ -69,7 +65,7 @@ def main() -> None:
         box = x1, y1, x2, y2 = bounding_box(mask)
         filled = np.zeros_like(mask)
         filled[y1:y2, x1:x2] = True
-        ious['the box, filled'].append(iou(filled, mask))
+        ious['the box, filled'].append(foreground_iou(filled, mask))
         for hint in (dict(box=box), dict(point=centre(mask)),
                      dict(scribble=stroke(mask))):
             try:
@@ -77,7 +73,7 @@ def main() -> None:
             except ValueError as error:  # GrabCut finds nothing
                 print(error)
                 found = np.zeros_like(mask)
-            ious[next(iter(hint))].append(iou(found, mask))
+            ious[next(iter(hint))].append(foreground_iou(found, mask))
     print(f'| {len(by_class)} photos | mean IoU | median | least | below 50 |')
     print('|---|---|---|---|---|')
     for hint, values in ious.items():

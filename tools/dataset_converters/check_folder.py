@@ -13,12 +13,11 @@ from typing import List, Tuple
 import numpy as np
 from common import BadInput, add_nproc, parallel_map, run
 from mmcv.transforms import LoadImageFromFile
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mmfss.datasets import LoadFewShotMask, ResizeFewShot
-from mmfss.datasets.folder_dataset import IMG_SUFFIXES
+from mmfss.datasets.folder_dataset import IMG_SUFFIXES, class_folders, is_photo
 
-ORIENTATION = 0x0112  # in EXIF
 TINY = 0.005  # of the pixels at the training size
 Problem = Tuple[str, str]  # 'error' or 'warning', text
 
@@ -43,7 +42,7 @@ def main() -> None:
     if not osp.isdir(images):
         raise BadInput(f'there is no folder {images}; images belong in '
                        'images/<class>/, masks in masks/<class>/.')
-    classes = sorted(d.name for d in os.scandir(images) if d.is_dir())
+    classes = class_folders(images)
     if not classes:
         raise BadInput(f'{images} holds no folder of a class, images/<class>/.')
     problems, tasks = [], []
@@ -65,10 +64,12 @@ def check_names(args: argparse.Namespace,
                 name: str) -> Tuple[List[Problem], List[Tuple[str, str]]]:
     """Pair a class's photos and masks; the pairs, and what is wrong."""
     folders = [osp.join(args.data_root, kind, name) for kind in ('images', 'masks')]
-    photos, masks = (sorted(os.listdir(f)) if osp.isdir(f) else [] for f in folders)
+    photos, masks = (
+        sorted(file for file in os.listdir(folder) if not file.startswith('.'))
+        if osp.isdir(folder) else [] for folder in folders)
     problems, by_stem = [], defaultdict(list)
     for file in photos:
-        if file.lower().endswith(IMG_SUFFIXES):
+        if is_photo(file):
             by_stem[osp.splitext(file)[0]].append(file)
         else:
             problems.append(('warning', f'{osp.join(folders[0], file)} is ignored: '
@@ -111,7 +112,7 @@ def check_pair(task: Tuple[str, str, str, Tuple[int, int]]) -> List[Problem]:
                    class_value=None, num_classes=1)
     try:
         with Image.open(photo) as image:
-            turned = image.getexif().get(ORIENTATION, 1)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
         load = LoadImageFromFile(
             imdecode_backend='pillow', color_type='color_ignore_orientation')
         results = load(results)

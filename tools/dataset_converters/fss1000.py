@@ -15,6 +15,7 @@ from common import BadInput, add_nproc, parallel_map, run
 from PIL import Image
 
 from mmfss.datasets import LoadFewShotMask
+from mmfss.datasets.folder_dataset import class_folders
 
 CLASSES = 1000
 NUMBERS = range(1, 11)
@@ -32,7 +33,7 @@ def main() -> None:
     args = parse_args()
     if not osp.isdir(args.root):
         raise BadInput(f'there is no folder {args.root}. Unpack FSS-1000 there.')
-    folders = sorted(e.path for e in os.scandir(args.root) if e.is_dir())
+    folders = [osp.join(args.root, name) for name in class_folders(args.root)]
     found = parallel_map(check_class, folders, args.nproc, 'FSS-1000')
     problems = [problem for of_class in found for problem in of_class]
     if len(folders) != CLASSES:

@@ -41,6 +41,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split-dir', help='folder of lists; default: the benchmark\'s own')
     parser.add_argument(
+        '--mask-dir',
+        help='folder of masks, absolute or below ROOT; default: the benchmark\'s own')
+    parser.add_argument(
         '--masks',
         action='store_true',
         help='read every listed mask, too: is it 8-bit class values, of its '
@@ -58,6 +61,11 @@ def main() -> None:
             'the folder that holds the prepared data.')
     print(f'{args.benchmark} in {args.root}')
     build = dict(type=name, data_root=args.root, split_dir=args.split_dir)
+    if args.mask_dir:
+        if args.benchmark == 'fss1000':
+            raise BadInput('--mask-dir: fss1000 has each mask beside its photo. '
+                           'Leave it out.')
+        build['data_prefix'] = dict(seg_map_path=args.mask_dir)
     problems, entries = check_lists(build, parts)
     if args.masks:
         problems += check_masks(entries, args.nproc)

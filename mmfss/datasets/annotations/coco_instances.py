@@ -58,6 +58,10 @@ class CocoInstances:
 
         Returns:
             list[dict]: COCO's, with ``file_name``.
+
+        Raises:
+            KeyError: There is no such category.
+            ValueError: An annotation is of an image that the file does not list.
         """
         ids = sorted({
             a['image_id']
@@ -121,10 +125,10 @@ class CocoInstances:
         return mask
 
     def find_image(self, img_path: str) -> dict:
-        """The file's entry of a photo.
+        """The file's entry of a photo: the longest ``file_name`` that fits.
 
         Raises:
-            ValueError: There is none, or several fit.
+            ValueError: There is none, or several fit alike.
         """
         images = self._coco.dataset['images']
         if not img_path:
@@ -136,6 +140,8 @@ class CocoInstances:
         path = img_path.replace('\\', '/')
         found = [i for i in self._by_name.get(path.rpartition('/')[2], [])
                  if f'/{path}'.endswith(f'/{i["file_name"]}')]
+        longest = max((len(i['file_name']) for i in found), default=0)
+        found = [i for i in found if len(i['file_name']) == longest]
         if len(found) != 1:
             raise ValueError(
                 f'{self.path} has {len(found) or "no"} image(s) whose "file_name" '

@@ -61,6 +61,8 @@ def open_image(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
 def read_mask(source: ImageType) -> np.ndarray:
     """Read a mask: where any colour is not zero, the object is.
 
+    A palette's entries are colours, too.
+
     Args:
         source: A path or URL, a PIL image, or an array of any type, ``(H, W)``
             or ``(H, W, C)``.
@@ -71,12 +73,20 @@ def read_mask(source: ImageType) -> np.ndarray:
     Raises:
         ValueError: It is no mask, or is damaged.
     """
-    mask = source if isinstance(source, np.ndarray) else np.array(
+    mask = source if isinstance(source, np.ndarray) else colours(
         open_image(source))
     if mask.ndim not in (2, 3) or not mask.size:
         raise ValueError(
             f'a mask array must be (H, W) or (H, W, C), not {mask.shape}.')
     return foreground(mask) == 1
+
+
+def colours(image: Image.Image) -> np.ndarray:
+    """An image's pixels, ``(H, W)`` or ``(H, W, C)``; those of a palette in RGBA.
+
+    Which index of a palette is black is up to the program that saved it.
+    """
+    return np.array(image.convert('RGBA') if image.mode in ('P', 'PA') else image)
 
 
 def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:

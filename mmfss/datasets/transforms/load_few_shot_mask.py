@@ -1,12 +1,13 @@
+import io
 from typing import Optional
 
-import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import BaseTransform
+from PIL import Image
 
 from mmfss.datasets.annotations import SupportAnnotation
-from mmfss.datasets.annotations.image_files import foreground
+from mmfss.datasets.annotations.image_files import colours, foreground
 from mmfss.datasets.annotations.support_annotation import is_json
 from mmfss.registry import TRANSFORMS
 
@@ -18,7 +19,8 @@ class LoadFewShotMask(BaseTransform):
     Required keys: ``img``, ``seg_map_path``, ``num_classes`` and
     ``class_value``, the mask's value for the class, or None for a binary mask
     where the values from ``foreground_from`` on are the class (optional; 1, so
-    any non-zero value, if absent). Where ``seg_map_path`` ends in ``.json``, it
+    any colour but black, if absent). Of a palette, the indices are the values,
+    but in the last case the colours. Where ``seg_map_path`` ends in ``.json``, it
     holds outlines, see :class:`SupportAnnotation`, which needs ``class_name`` and
     ``img_path``.
 
@@ -40,24 +42,25 @@ class LoadFewShotMask(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Load the mask of one image."""
-        path, outlined = results['seg_map_path'], is_json(results['seg_map_path'])
+        path, value = results['seg_map_path'], results['class_value']
+        outlined, least = is_json(path), results.get('foreground_from', 1)
         if outlined:
             mask = SupportAnnotation(path, results['class_name']).mask(
                 results['img'], results['img_path'])
         else:
-            mask = mmcv.imfrombytes(
-                fileio.get(path, self.backend_args),
-                flag='unchanged',
-                backend='pillow')
+            content = fileio.get(path, self.backend_args)
+            with Image.open(io.BytesIO(content)) as image:
+                by_colour = value is None and least == 1
+                mask = colours(image) if by_colour else np.array(image)
         if mask.shape[:2] != results['img'].shape[:2]:
             raise ValueError(
                 f'the mask has size {mask.shape[:2]} (height, width), the image '
                 f'{results["img"].shape[:2]}. Replace one of them.')
-        if results['class_value'] is None or outlined:
-            label = foreground(mask, results.get('foreground_from', 1))
+        if value is None or outlined:
+            label = foreground(mask, least)
         else:
             self._check_values(mask, results['num_classes'])
-            label = (mask == results['class_value']).astype(np.uint8)
+            label = (mask == value).astype(np.uint8)
             label[mask == 255] = 255
         results['gt_seg_map'] = results['ori_seg_map'] = label
         results['seg_fields'] = ['gt_seg_map']

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from mmfss.registry import HOOKS
 from mmfss.structures import FewShotDataSample
+from mmfss.utils import file_name
 from mmfss.visualization import to_rgb
 
 
@@ -83,7 +84,8 @@ class FewShotVisualizationHook(Hook):
                 continue
             picture = runner.visualizer.draw_episode(
                 to_rgb(query), to_rgb(supports), sample)
-            name = f'{mode}_{index:04d}_{sample.class_name}_{sample.shot}shot'
+            name = file_name(
+                f'{mode}_{index:04d}_{sample.class_name}_{sample.shot}shot')
             if self.out_dir:
                 path = osp.join(self.out_dir, f'{name}.png')
                 mmcv.imwrite(picture[..., ::-1], osp.abspath(path))
