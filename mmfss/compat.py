@@ -50,7 +50,7 @@ def _refuse_mixed_lines() -> None:
         raise ImportError(
             f'Both lines of OpenMMLab are installed ({"; ".join(mixed)}); they '
             'overwrite each other\'s files. Make a new virtual environment and '
-            'install one: pip install "mmfss[onedl]" or "mmfss[openmmlab]".')
+            'install one: pip install -e ".[onedl]" or ".[openmmlab]".')
 
 
 def import_zoo() -> None:

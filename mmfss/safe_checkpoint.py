@@ -8,8 +8,10 @@ point, ``CheckpointLoader.register_scheme``, so ``load_from``, ``--resume`` and
 import os
 import os.path as osp
 import pickle
+import re
+from hashlib import sha256
 from urllib.error import URLError
-from zipfile import BadZipFile
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -59,7 +61,14 @@ def load_from_local(filename: str, map_location=None) -> dict:
     if not osp.isfile(filename):
         raise FileNotFoundError(
             f'There is no checkpoint {filename} (looked in {osp.abspath(".")}).')
+    with open(filename, 'rb') as file:
+        head = file.read(20)
+    if head.startswith(b'version https://git-'):
+        raise RuntimeError(f'{filename} is a pointer of Git LFS, not the file '
+                           'itself. Fetch that: git lfs pull.')
     try:
+        if not head.startswith((b'PK', b'\x80')):  # neither zip nor pickle
+            raise ValueError(f'it begins with {head!r}')
         with torch.serialization.safe_globals(_SAFE):
             return torch.load(
                 filename, map_location=map_location, weights_only=True)
@@ -71,7 +80,9 @@ def load_from_local(filename: str, map_location=None) -> dict:
             'it could run code; it was not loaded. If you trust its source, '
             'save its "state_dict" alone to a new file and load that.\n'
             f'(torch said: {str(error).splitlines()[0]})') from error
-    except (RuntimeError, EOFError, BadZipFile, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file makes torch raise
         raise RuntimeError(_damaged(filename, error)) from error
 
 
@@ -84,7 +95,11 @@ def load_from_http(filename: str, map_location=None, model_dir=None) -> dict:
             :func:`load_from_local`.
     """
     directory = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(directory, osp.basename(filename))
+    name = osp.basename(urlparse(filename).path)
+    if not re.search('-[0-9a-f]{8}', name):  # its hash, as the zoos write it
+        # others have files of the same name
+        directory = osp.join(directory, sha256(filename.encode()).hexdigest()[:8])
+    path = osp.join(directory, name)
     if is_main_process():
         _download(filename, path)
     barrier()
@@ -99,7 +114,7 @@ def refuse(filename: str, map_location=None) -> None:
         ValueError: Always.
     """
     raise ValueError(
-        f'{filename}: mmfss loads checkpoints from a path or an https:// URL '
+        f'{filename}: mmfss loads checkpoints from a path or an http(s) URL '
         'only. Give the file\'s URL, or download it first.')
 
 

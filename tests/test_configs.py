@@ -127,8 +127,8 @@ def zoo_entry(url):
 def test_zoo_weights_are_of_this_backbone(path):
     """The zoo has them, from the same architecture, for the same pixels."""
     cfg = Config.fromfile(path)
-    if cfg.zoo_weights.startswith('open-mmlab://'):
-        assert cfg.zoo_weights.partition('://')[2] in get_external_models()
+    assert cfg.zoo_weights.startswith('https://')
+    if cfg.zoo_weights in get_external_models().values():
         return
     zoo = zoo_entry(cfg.zoo_weights)
     if zoo is None:  # no model of its own, but the start of another's training

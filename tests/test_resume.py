@@ -140,6 +140,20 @@ def test_the_newest_whole_file_is_taken(named, broken, expected, tmp_path, log):
         assert any(f'epoch_{epoch}.pth is damaged' in line for line in log)
 
 
+def test_a_copy_in_another_order(tmp_path):
+    """Files without their times: the last that was copied is not the newest."""
+    for age, epoch in enumerate((10, 2, 9)):
+        path = tmp_path / f'epoch_{epoch}.pth'
+        torch.save({}, path)
+        os.utime(path, (1e9 + age, 1e9 + age))
+    (tmp_path / 'last_checkpoint').write_text('/where/it/was/epoch_10.pth')
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path), _resume=True, _load_from=None,
+        logger=MMLogger.get_current_instance())
+    SafeCheckpointHook().before_run(runner)
+    assert runner._load_from == str(tmp_path / 'epoch_10.pth')
+
+
 def test_an_older_run_in_the_same_folder(tmp_path):
     """Its files have larger numbers, but they are older."""
     for age, epoch in enumerate((300, 4, 5)):

@@ -30,7 +30,7 @@ SMALL = [
     f'{split}_dataloader.dataset.pipeline.0.transforms.2.scale=(64,64)'
     for split in ('train', 'val', 'test')
 ] + [f'{split}_dataloader.dataset.num_episodes=7' for split in ('val', 'test')
-     ] + ['train_dataloader.dataset.num_episodes=8', 'max_epochs=2',
+     ] + ['train_dataloader.dataset.num_episodes=8',
           'train_cfg.max_epochs=2', 'train_cfg.val_interval=1']
 
 
@@ -321,7 +321,7 @@ def test_pascal_config(tiny_voc, tmp_path):
                'train_dataloader.dataset.num_episodes=10']
     for split in ('train', 'val', 'test'):
         options += [
-            f'{split}_dataloader.num_workers=1',
+            f'{split}_dataloader.num_workers={int(split == "train")}',
             f'{split}_dataloader.dataset.data_root={tiny_voc}',
             f'{split}_dataloader.dataset.split_dir={tiny_voc / "splits"}']
     config = REPO / 'configs' / 'hsnet_vgg16_pascal5i_fold2.py'
@@ -462,12 +462,41 @@ def test_cross_validation(trained, tmp_path):
     (['model.taps=[[layer7.3]]'], "'layer7.3' is no module of MobileNetV2"),
     (['model.backbone.init_cfg.checkpoint=nowhere.pth'],
      'There is no checkpoint nowhere.pth'),
+    (['load_from=nowhere.pth'], 'There is no checkpoint nowhere.pth'),
+    (['lr'], 'expected key=value, not lr'),
+    (['train_dataloder.batch_size=2'],
+     'there is no setting train_dataloder. Near: train_dataloader'),
+    (['max_epochs=3'], 'nothing would change. Set train_cfg.max_epochs.'),
+    (['data_root=mine'], 'Set train_dataloader.dataset.data_root and '
+     'val_dataloader.dataset.data_root and test_dataloader.dataset.data_root.'),
+    (['val_cfg.type=MultiShotValLoop'],
+     "save_best='mIoU': with several numbers of supports the figures are mIoU_1shot"),
 ])
 def test_train_fails_clearly(tmp_path, options, message):
     output = run('train.py', CONFIG, '--work-dir', tmp_path, cwd=tmp_path,
                  options=options, ok=False)
     assert message in output.replace('\n', ' ')
     assert 'Epoch(train)' not in output
+
+
+def test_resuming_from_weights(tmp_path):
+    """They hold no epoch, and no optimizer's state."""
+    weights = REPO / 'mmfss' / 'zoo' / 'hsnet_mobilenetv2.pth'
+    output = run('train.py', CONFIG, '--work-dir', tmp_path, '--resume', weights,
+                 cwd=tmp_path, ok=False)
+    assert f'{weights} has weights only' in output
+    assert f'load_from={weights}, without --resume' in output
+
+
+@pytest.mark.parametrize('command, message', [
+    (('train.py', 'nowhere.py'), 'train.py: There is no config or model nowhere.py'),
+    (('test.py', CONFIG.replace('objects30', 'objets30')),
+     'configs/hsnet_mobilenetv2_objects30.py, '),
+    (('test.py', CONFIG, 'nowhere.pth'), 'There is no checkpoint nowhere.pth')])
+def test_files_that_are_not_there(command, message, tmp_path):
+    output = run(*command, cwd=tmp_path, ok=False)
+    assert message in output.strip().splitlines()[-1]
+    assert len(output.splitlines()) < 5
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is CUDA')

@@ -7,6 +7,18 @@ import sys
 import torch
 from mmengine.config import Config, DictAction
 
+from mmfss.apis.configs import read_config
+
+
+class Options(DictAction):
+    """mmengine's, with a message for what is no ``key=value``."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if '=' not in value:
+                parser.error(f'{option_string}: expected key=value, not {value}')
+        super().__call__(parser, namespace, values, option_string)
+
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what changes a config, for a tool of one process."""
@@ -17,7 +29,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         help='override settings of the config, as key=value; nested keys with '
         'dots: train_dataloader.batch_size=5')
     parser.set_defaults(launcher='none', local_rank=0)
@@ -48,13 +60,24 @@ def check_amp(dtype: str) -> None:
                  '--amp bfloat16.')
 
 
+def check_checkpoint(path: str) -> None:
+    """End a tool before it builds a model for a file that is not there."""
+    if '://' not in path and not osp.isfile(path):
+        sys.exit(f'There is no checkpoint {path} (seen from {osp.abspath(".")}).')
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and apply the common arguments to it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = read_config(args.config, args.cfg_options)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'{osp.basename(sys.argv[0])}: {error}')
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers') == 0:  # PyTorch refuses the two together
+            loader.persistent_workers = False
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -5,7 +5,9 @@
 # Run it again: what is done is skipped.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(realpath -m "${1:-$root/work_dirs/quickstart}")
+work=${1:-$root/work_dirs/quickstart}
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
 cd "$root"
 config=configs/hsnet_mobilenetv2_objects30.py
 began=$SECONDS

@@ -3,7 +3,13 @@ import argparse
 import sys
 
 import torch
-from cli import add_amp_argument, add_common_arguments, check_amp, load_config
+from cli import (
+    add_amp_argument,
+    add_common_arguments,
+    check_amp,
+    check_checkpoint,
+    load_config,
+)
 from mmengine.runner import Runner
 
 from mmfss.compat import leave_distributed, prepare_distributed
@@ -62,7 +68,10 @@ def main() -> None:
                      "dict(type='ReportHook').")
         hooks[0].out_file = args.report
     if args.out is not None:
-        cfg.test_evaluator.output_dir = args.out
+        metrics = cfg.test_evaluator
+        for metric in [metrics] if isinstance(metrics, dict) else metrics:
+            if metric.type == 'FewShotIoU':
+                metric.output_dir = args.out
     if args.show_dir is not None:
         if not cfg.default_hooks.get('visualization'):
             sys.exit('--show-dir: the config has no default_hooks.visualization; '
@@ -76,6 +85,8 @@ def main() -> None:
             dict(type='ContactSheetHook', out_file=args.contact_sheet)
         ]
 
+    if args.checkpoint:
+        check_checkpoint(args.checkpoint)
     prepare_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     if not args.checkpoint:

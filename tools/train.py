@@ -3,7 +3,13 @@ import argparse
 import sys
 
 import torch
-from cli import add_amp_argument, add_common_arguments, check_amp, load_config
+from cli import (
+    add_amp_argument,
+    add_common_arguments,
+    check_amp,
+    check_checkpoint,
+    load_config,
+)
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
@@ -57,6 +63,8 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from)
 
     prepare_distributed(cfg)
     Runner.from_cfg(cfg).train()

@@ -3,10 +3,15 @@ import difflib
 import glob
 import os
 import os.path as osp
-from typing import List
+from inspect import signature
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
+# What a Runner reads from a config
+_SETTINGS = {*signature(Runner).parameters, 'activation_checkpointing', 'compile',
+             'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'}
 ZOO = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), 'zoo')
 
 
@@ -16,16 +21,27 @@ def model_names() -> List[str]:
         osp.splitext(file)[0] for file in os.listdir(ZOO) if file.endswith('.py'))
 
 
-def read_config(path: str) -> Config:
+def read_config(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
     """Read a config file, or that of a model that comes with mmfss.
 
     Args:
         path (str): The file, or a name of :func:`model_names`; its config has
             the weights in ``load_from``.
+        options (dict, optional): Settings to replace, nested keys with dots.
+            Defaults to None.
 
     Raises:
         FileNotFoundError: There is no such file or model; names those like it.
+        ValueError: An option would change nothing.
     """
+    cfg = _read(path)
+    for option in options or {}:
+        _check_option(cfg, option)
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+def _read(path: str) -> Config:
     if path in model_names():
         return Config.fromfile(osp.join(ZOO, f'{path}.py'))
     if osp.isfile(path):
@@ -42,6 +58,33 @@ def read_config(path: str) -> Config:
     raise FileNotFoundError(
         f'There is no config or model {path} (seen from {osp.abspath(".")}). '
         f'{"Near: " + ", ".join(near) + "." if near else ""}')
+
+
+def _check_option(cfg: Config, option: str) -> None:
+    """Refuse what nothing reads: a typing error, or a variable of the file."""
+    key = option.split('.')[0]
+    if key in _SETTINGS:
+        return
+    if key not in cfg:
+        near = difflib.get_close_matches(key, _SETTINGS)
+        raise ValueError(
+            f'--cfg-options {option}: there is no setting {key}. '
+            f'{"Near: " + ", ".join(near) + "." if near else ""}')
+    places = [place for name in cfg if name in _SETTINGS
+              for place in _places(cfg[name], key, name)]
+    raise ValueError(
+        f'--cfg-options {option}: {key} is a variable of the config file, which has '
+        'been read by then: nothing would change. '
+        f'Set {" and ".join(places) or "it in a config of your own"}.')
+
+
+def _places(value: Any, key: str, place: str) -> Iterator[str]:
+    """Where in a setting a key stands, with dots."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                yield f'{place}.{name}'
+            yield from _places(inner, key, f'{place}.{name}')
 
 
 def image_transforms(cfg: ConfigDict) -> List[dict]:

@@ -1,11 +1,14 @@
 """No part of a model stays random without anybody noticing."""
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from PIL import Image
 
 from mmfss.engine.hooks import SafeCheckpointHook
@@ -226,7 +229,7 @@ def test_random_frozen_backbone_is_loud(log):
     'torchvision://vgg16', 's3://bucket/vgg16.pth', 'openmmlab://vgg16'
 ])
 def test_loaders_that_may_run_code_are_refused(path):
-    with pytest.raises(ValueError, match='path or an https:// URL'):
+    with pytest.raises(ValueError, match='path or an http.s. URL'):
         load_checkpoint(hsnet(), path)
 
 
@@ -238,3 +241,37 @@ def test_damaged_checkpoint(tmp_path):
         load_checkpoint(hsnet(), str(path))
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_checkpoint(hsnet(), 'nowhere.pth')
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'', 'is damaged or is no PyTorch'), (b'hello world', 'is no PyTorch'),
+    (b'a,b\n1,2\n', 'is no PyTorch'), (b'{"a": 1}', 'is no PyTorch'),
+    (b'\x80\x02', 'is damaged'), (b'\x80\x02hello', 'is damaged'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git lfs pull')])
+def test_what_is_no_checkpoint(content, message, tmp_path):
+    path = tmp_path / 'model.pth'
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=f'model.pth .*{message}'):
+        load_checkpoint(hsnet(), str(path))
+
+
+def test_files_of_one_name_from_a_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    for folder, name in (('a', 'best.pth'), ('b', 'best.pth'),
+                         ('a', 'net-0123abcd.pth')):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        torch.save(dict(state_dict={}, folder=folder), tmp_path / folder / name)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f'http://127.0.0.1:{server.server_port}'
+        for folder in 'ab':
+            loaded = CheckpointLoader.load_checkpoint(f'{url}/{folder}/best.pth?raw=1')
+            assert loaded['folder'] == folder
+        CheckpointLoader.load_checkpoint(f'{url}/a/net-0123abcd.pth')
+        server.shutdown()
+        thread.join()
+    # a name with a hash stays as it is: files are brought along so
+    assert (tmp_path / 'hub' / 'checkpoints' / 'net-0123abcd.pth').is_file()
+    assert len(list((tmp_path / 'hub').rglob('best.pth'))) == 2

@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmfss.apis.configs import read_config
 from mmfss.registry import MODELS
 
 # HSNet's paper, of ResNet-101 with each 4-D kernel
@@ -65,9 +66,10 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace,
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config``, apply ``--cfg-options`` and enter its scope."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = read_config(args.config, args.cfg_options)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from error
     if 'neck' not in cfg.model:
         raise SystemExit(f'{args.config}: its model, {cfg.model.type}, has no '
                          'neck, and there is no pyramid to measure.')

@@ -1,6 +1,6 @@
 _base_ = 'hsnet.py'
 
-zoo_weights = 'open-mmlab://msra/hrnetv2_w18'
+zoo_weights = 'https://mmassets.onedl.ai/pretrain/third_party/hrnetv2_w18-00eb2006.pth'
 
 model = dict(
     backbone=dict(

@@ -3,7 +3,7 @@ _base_ = 'hsnet.py'
 # torchvision's original weights, those of the published runs
 torchvision_weights = 'https://download.pytorch.org/models/resnet50-0676ba61.pth'
 # the zoo's own, with another training recipe: to use them, set
-# model.backbone.init_cfg=dict(checkpoint=zoo_weights, prefix='backbone')
+# model.backbone.init_cfg=dict(checkpoint=_base_.zoo_weights, prefix='backbone')
 zoo_weights = 'https://mmassets.onedl.ai/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
 
 model = dict(

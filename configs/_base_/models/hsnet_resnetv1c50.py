@@ -1,6 +1,6 @@
 _base_ = 'hsnet.py'
 
-zoo_weights = 'open-mmlab://resnet50_v1c'
+zoo_weights = 'https://mmassets.onedl.ai/pretrain/third_party/resnet50_v1c-2cccc1ad.pth'
 
 model = dict(
     backbone=dict(

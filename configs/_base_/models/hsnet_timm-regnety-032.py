@@ -1,6 +1,6 @@
 _base_ = 'hsnet.py'
 
-# any model of timm that takes features_only: pip install "mmfss[timm]"
+# any model of timm that takes features_only: pip install -e ".[timm]"
 model = dict(
     backbone=dict(
         type='mmpretrain.TIMMBackbone',

@@ -4,7 +4,7 @@ _base_ = 'hsnet.py'
 # converted to the zoo's on loading
 torchvision_weights = 'https://download.pytorch.org/models/vgg16-397923af.pth'
 # the zoo's own, with another training recipe: to use them, set
-# model.backbone.init_cfg=dict(checkpoint=zoo_weights, prefix='backbone')
+# model.backbone.init_cfg=dict(checkpoint=_base_.zoo_weights, prefix='backbone')
 zoo_weights = 'https://mmassets.onedl.ai/mmclassification/v0/vgg/vgg16_batch256_imagenet_20210208-db26f1a5.pth'
 
 model = dict(

@@ -2,12 +2,12 @@ import os
 import os.path as osp
 import re
 from glob import escape, glob
-from typing import List, Optional
+from typing import Callable, List, Optional, Sequence
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, IterBasedTrainLoop
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import HOOKS
@@ -24,8 +24,8 @@ class SafeCheckpointHook(CheckpointHook):
       is killed while it saves would have none.)
     - Resuming without a path takes the newest file that can be loaded, and says
       which; mmengine takes the one named in ``last_checkpoint``, whole or not.
-    - A resumed run validates first: the epoch's checkpoint is older than its
-      validation, in which the run may have been killed.
+    - A resumed run validates first: a checkpoint is older than its validation,
+      in which the run may have been killed.
 
     Args:
         save_backbone (bool): False leaves the frozen backbone out of the files.
@@ -59,20 +59,50 @@ class SafeCheckpointHook(CheckpointHook):
             runner.logger.info(f'Resuming from {runner._load_from}')
 
     def before_train(self, runner) -> None:
-        """Prepare; after a resume, validate what may not have been."""
+        """Prepare; after a resume, validate what may not have been.
+
+        Raises:
+            ValueError: ``save_best`` names no figure of ``MultiShotValLoop``.
+        """
         super().before_train(runner)
+        self._check_best(getattr(runner.val_loop, 'dataloaders', {}))
         loop = runner.train_loop
-        if (self.by_epoch and runner.epoch > 0 and runner.val_loop is not None
-                and runner.epoch >= loop.val_begin
-                and runner.epoch % loop.val_interval == 0):
+        done, end = runner.epoch, runner.max_epochs
+        if isinstance(loop, IterBasedTrainLoop):
+            done, end = runner.iter, runner.max_iters
+        if (runner.val_loop is not None and done >= max(1, loop.val_begin)
+                and (done % loop.val_interval == 0 or done == end)):
             self.last_ckpt = runner._load_from
             runner.val_loop.run()
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse to resume from what is no state of a training.
+
+        Raises:
+            ValueError: It has weights only.
+        """
+        if runner._resume and 'iter' not in checkpoint.get('meta', {}):
+            raise ValueError(
+                f'{runner._load_from} has weights only, no state of a training to '
+                'go on from. To start a new one from them: --cfg-options '
+                f'load_from={runner._load_from}, without --resume.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leave the backbone out, if so configured."""
         if not self.save_backbone:
             leave_out_backbone(checkpoint['state_dict'])
             leave_out_backbone(checkpoint.get('ema_state_dict', {}), 'module.')
+
+    def _check_best(self, shots: Sequence[int]) -> None:
+        """Before training, not after the first validation."""
+        for figure in getattr(self, 'key_indicators', []):
+            if shots and figure != 'auto' and not figure.endswith(
+                    tuple(f'_{shot}shot' for shot in shots)):
+                raise ValueError(
+                    f'default_hooks.checkpoint.save_best={figure!r}: with several '
+                    'numbers of supports the figures are '
+                    + ', '.join(f'mIoU_{shot}shot' for shot in shots)
+                    + ' and the like. Name one of them.')
 
     def _newest(self, runner) -> Optional[str]:
         """The newest file of a run that can be loaded."""
@@ -81,7 +111,7 @@ class SafeCheckpointHook(CheckpointHook):
             folder = osp.join(self.out_dir, osp.basename(osp.normpath(folder)))
         name = re.sub(r'\{.*?\}', '*', self.filename_tmpl)
         paths = glob(osp.join(escape(folder), name))
-        for path in sorted(paths, key=_age, reverse=True):
+        for path in sorted(paths, key=_age(folder), reverse=True):
             try:
                 CheckpointLoader.load_checkpoint(path, 'cpu', logger=None)
                 return path
@@ -127,7 +157,28 @@ class CheckpointBackend(LocalBackend):
         self.outdated.clear()
 
 
-def _age(path: str) -> tuple:
-    """Sorts by time of writing; of equal ones, by the number in the name."""
-    numbers = re.findall(r'\d+', osp.basename(path))
-    return osp.getmtime(path), int(numbers[-1]) if numbers else 0
+def _age(folder: str) -> Callable[[str], tuple]:
+    """A key to sort by: the file that ``last_checkpoint`` names is the newest.
+
+    But for a later one, if the run was killed between the two. A copy may have
+    given the files other times, so that is one with a larger number, too. Without
+    ``last_checkpoint``, the time of writing decides, then the number.
+    """
+
+    def written(path):
+        numbers = re.findall(r'\d+', osp.basename(path))
+        return osp.getmtime(path), int(numbers[-1]) if numbers else 0
+
+    last = osp.join(folder, 'last_checkpoint')
+    if osp.isfile(last):
+        with open(last) as file:
+            last = osp.join(folder, osp.basename(file.read().strip()))
+    if not osp.isfile(last):
+        return written
+    time, number = written(last)
+
+    def key(path):
+        later = all(a >= b for a, b in zip(written(path), (time, number)))
+        return later, *written(path)
+
+    return key

@@ -24,6 +24,9 @@ class MultiShotValLoop(ValLoop):
         shots (Sequence[int]): Numbers of supports. Defaults to (1, 5).
         fp16 (bool): As of mmengine's ``ValLoop``. Defaults to False.
 
+    Raises:
+        ValueError: ``shots`` is empty.
+
     Example:
         >>> val_cfg = dict(type='MultiShotValLoop', shots=(1, 5))
         >>> default_hooks = dict(checkpoint=dict(
@@ -36,6 +39,9 @@ class MultiShotValLoop(ValLoop):
                  evaluator: Union[Evaluator, Dict, List],
                  shots: Sequence[int] = (1, 5),
                  fp16: bool = False) -> None:
+        if not shots:
+            raise ValueError('val_cfg.shots of MultiShotValLoop is empty; name at '
+                             'least one number of supports.')
         self.dataloaders: Dict[int, DataLoader] = {}
         for shot in shots:
             cfg = copy.deepcopy(dataloader)
