@@ -226,6 +226,9 @@ class FewShotInferencer(BaseInferencer):
                  return_vis: bool = False) -> dict:
         """Segment images, one after the other.
 
+        Several threads may, while none fits, loads or scores supports; one at a
+        time runs the backbone.
+
         Args:
             inputs: Paths, folders, glob patterns, arrays (BGR, uint8) or PIL
                 images; one or several, of any sizes.

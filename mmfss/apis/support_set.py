@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from mmfss.models.backbones.feature_taps import BACKBONE_LOCK
 from mmfss.models.backbones.weights import weights_checksum
 from mmfss.models.layers import merge_votes, prototypes
 from mmfss.safe_checkpoint import load_from_local
@@ -94,7 +95,7 @@ class SupportSet:
         content = dict(
             mmfss_support=_VERSION,
             settings=self._settings,
-            weights_sha256=weights_checksum(self._model.state_dict()),
+            weights_sha256=self._weights_checksum(),
             supports=self.supports)
         with replacing(path) as temporary:
             torch.save(content, temporary)
@@ -118,7 +119,7 @@ class SupportSet:
             raise ValueError(
                 f'{path} is no support file of this version of mmfss: make it '
                 'with save_support().')
-        weights = weights_checksum(self._model.state_dict())
+        weights = self._weights_checksum()
         for what, same in (
             ('weights', torch.equal(content['weights_sha256'].cpu(), weights)),
             ('model config or image size',
@@ -129,6 +130,10 @@ class SupportSet:
                     'has. Use those, or call fit() again with the annotated '
                     'images.')
         self.supports = content['supports']
+
+    def _weights_checksum(self) -> Tensor:
+        with BACKBONE_LOCK:  # else perhaps of those that another thread folded
+            return weights_checksum(self._model.state_dict())
 
 
 def _relevant(cfg: Any) -> Any:

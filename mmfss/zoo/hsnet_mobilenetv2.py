@@ -18,7 +18,6 @@ model = dict(
         mask_support=True),
     decode_head=dict(
         type='HSNetHead',
-        in_channels=128,
         channels=64,
         loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)))
 test_dataloader = dict(

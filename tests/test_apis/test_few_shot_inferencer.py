@@ -1,3 +1,6 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 from mmfss.apis import FewShotInferencer
 from mmfss.apis.images import read_image
 from mmfss.datasets.annotations.image_files import read_mask
+from mmfss.models.backbones import FeatureCache
 from mmfss.registry import DATASETS
 from tests.test_apis.conftest import CONFIG, small_config
 from tests.test_safe_checkpoint import CreatesAFile
@@ -50,6 +54,35 @@ def test_supports_are_encoded_once(teapot, photo):
     teapot([photo('vase/02'), photo('vase/03')])
     assert counts['passes'] == before + 2
     assert teapot.classes == ('teapot', 'clock')
+
+
+def test_several_threads(teapot, photo, monkeypatch):
+    """The model survives, and each gets its own photo's mask."""
+    photos = [photo(f'teapot/0{n}') for n in range(1, 5)]
+    before = {k: v.clone() for k, v in teapot.model.state_dict().items()}
+    expected = [masks(teapot(p, presence_thr=0)) for p in photos]
+    monkeypatch.setattr(
+        teapot.model, 'feature_cache', FeatureCache(teapot.model.taps, {}))
+    hook = teapot.model.backbone.layer3.register_forward_hook(
+        lambda *_: time.sleep(0.1))
+    with hook, ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(lambda p: teapot(p, presence_thr=0), photos))
+    assert all(same(masks(r), e) for r, e in zip(results, expected))
+    after = teapot.model.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+
+
+def test_saved_while_another_thread_segments(teapot, photo, tmp_path, monkeypatch):
+    """Under the checksum of the weights, not of those folded for a moment."""
+    monkeypatch.setattr(teapot.model, 'feature_cache', None)
+    inside, path = threading.Event(), str(tmp_path / 'teapot.pth')
+    hook = teapot.model.backbone.layer3.register_forward_hook(
+        lambda *_: inside.set() or time.sleep(0.5))
+    with hook, ThreadPoolExecutor(1) as thread:
+        thread.submit(teapot, photo('teapot/01'))
+        assert inside.wait(60)
+        teapot.save_support(path)
+    assert teapot.load_support(path).classes == ('teapot', )
 
 
 def test_running_out_of_memory_changes_nothing(teapot, photo, monkeypatch):

@@ -1,6 +1,8 @@
 """The cache gives what the backbone would give, and spares its passes."""
 import copy
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -175,6 +177,33 @@ def test_threads_decide_the_last_bits(image, tmp_path):
             assert model.feature_cache.counts == dict(passes=1)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_threads_take_turns(image):
+    """What one computes, the other finds; and its weights are not half folded."""
+    model = cached()
+    expected = [computed(model, image + n) for n in range(2)]
+    model.backbone.layer3.register_forward_hook(lambda *_: time.sleep(0.1))
+    model.passes.clear()
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(
+            model.extract_feat, [image, image + 1, image, image + 1]))
+    assert all(map(same, results, expected * 2))
+    assert model.feature_cache.counts == dict(passes=2, memory=2)
+    kept = model.feature_cache._kept.values()
+    assert model.feature_cache._bytes == sum(
+        f.nbytes for levels in kept for level in levels for f in level)
+
+
+@torch.inference_mode()
+def test_weights_made_in_inference_mode(image):
+    """They have no version."""
+    model = cached()
+    assert all(p.is_inference() for p in model.backbone.parameters())
+    expected = computed(model, image)
+    assert same(model.extract_feat(image), expected)
+    assert same(model.extract_feat(image), expected)
+    assert model.feature_cache.counts == dict(passes=1, memory=1)
 
 
 def test_float16(image, tmp_path):

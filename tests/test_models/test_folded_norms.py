@@ -1,5 +1,7 @@
 """The frozen backbone's batch norms are folded into its convolutions."""
 import copy
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -102,6 +104,32 @@ def test_new_weights_are_folded_anew():
     shake(twin.backbone)
     assert_same(twin(images), plain(twin, images))
     assert torch.equal(taps(images)[0][0], levels[0][0])
+
+
+def test_threads_take_turns():
+    """They would fold each other's weights, and put the folded ones back."""
+    torch.manual_seed(0)
+    backbone = build('mmpretrain.ResNet', depth=18)
+    taps = FeatureTaps(backbone)
+    shake(backbone)
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    images = torch.randn(2, 1, 3, 64, 64)
+    # in the middle of a pass, the other thread's turn
+    backbone.layer2.register_forward_hook(lambda *_: time.sleep(0.1))
+
+    def run(image):
+        with torch.no_grad():
+            return taps(image)
+
+    expected = [run(image) for image in images]
+    with ThreadPoolExecutor(len(images)) as threads:
+        for levels, alone in zip(threads.map(run, images), expected):
+            assert_same(levels, alone)
+    weights = backbone.state_dict()
+    assert list(weights) == list(before)
+    assert all(torch.equal(before[k], v) for k, v in weights.items())
+    for levels, alone in zip(map(run, images), expected):
+        assert_same(levels, alone)
 
 
 class ReadTwice(nn.Module):

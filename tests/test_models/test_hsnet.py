@@ -14,10 +14,10 @@ def hsnet(backbone=MOBILENET, **kwargs):
     neck = kwargs.pop('neck', {})
     return MODELS.build(
         dict(
+            dict(decode_head=dict(type='HSNetHead')),
             type='HSNet',
             backbone=backbone,
             neck=dict(type='HypercorrelationPyramid', **neck),
-            decode_head=dict(type='HSNetHead'),
             **kwargs))
 
 
@@ -59,6 +59,55 @@ def test_foreground_bias():
     difference = found[0.5][1] - found[0][1]
     assert torch.equal(difference[:, :, 0], torch.zeros_like(difference[:, :, 0]))
     assert difference[:, :, 1].sub(0.5).abs().max() < 1e-6
+
+
+def test_the_head_takes_what_the_neck_gives():
+    neck = dict(channels=(8, 8, 16))
+    model = hsnet(neck=neck).eval()
+    with torch.no_grad():
+        model(*episodes(1, 1, 64, 64), mode='tensor')
+    assert model.decode_head.before[0].in_channels == 16
+    written = hsnet(neck=neck, decode_head=dict(type='HSNetHead', in_channels=32))
+    assert written.decode_head.before[0].in_channels == 32
+
+
+@pytest.mark.parametrize('norm', ['GN', 'BN2d'])
+def test_supports_belong_to_their_episode(norm):
+    """A batch's supports, an episode's together, meet their own query."""
+    torch.manual_seed(0)
+    neck = hsnet(neck=dict(norm_cfg=dict(
+        type=norm, **(dict(num_groups=4) if norm == 'GN' else {})))).neck.eval()
+    query, support = ([[torch.randn(n, 8, side, side) for _ in range(maps)]
+                       for maps, side in zip((4, 7, 3), (2, 4, 8))]
+                      for n in (2, 6))
+    masks = torch.randint(0, 2, (6, 64, 64))
+    with torch.no_grad():
+        correlations = neck.correlate(query, support, masks)
+        context = neck(query, support, masks)
+        for n in range(6):
+            episode = ([[x[n // 3, None] for x in maps] for maps in query],
+                       [[x[n, None] for x in maps] for maps in support],
+                       masks[n, None])
+            for level, alone in zip(correlations, neck.correlate(*episode)):
+                torch.testing.assert_close(level[n], alone[0])
+            torch.testing.assert_close(
+                context[n], neck(*episode)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_one_query_is_not_copied_for_each_support(monkeypatch):
+    """Nor for the one support that a CPU takes at a time."""
+    neck, seen = hsnet().neck.eval(), []
+    monkeypatch.setattr(
+        neck, '_encode', lambda query, support: seen.append(query) or query[0][0])
+    for queries, supports in ((1, 3), (2, 2)):
+        query, support = ([[torch.randn(n, 8, side, side)]
+                           for side in (2, 4, 8)] for n in (queries, supports))
+        neck.encode(query, support)
+        for maps, repeated in zip(query, seen.pop()):
+            assert len(repeated[0]) == supports
+            assert repeated[0].data_ptr() == maps[0].data_ptr()
+            assert (repeated[0].untyped_storage().nbytes()
+                    == maps[0].untyped_storage().nbytes())
 
 
 @pytest.mark.parametrize('kernel', ['FullConv4d', 'SeparableConv4d'])

@@ -11,6 +11,7 @@ from mmfss.models.layers import (
     CenterPivotConv4d,
     FullConv4d,
     SeparableConv4d,
+    center_pivot_conv4d,
     channels_last,
     group_norm,
     hypercorrelation,
@@ -18,7 +19,7 @@ from mmfss.models.layers import (
     mask_features,
     unit_features,
 )
-from mmfss.models.layers.center_pivot_conv4d import _PART
+from mmfss.models.layers.limits import numbers_at_a_time
 
 KERNELS = [CenterPivotConv4d, FullConv4d, SeparableConv4d]
 
@@ -111,11 +112,12 @@ def test_any_memory_layout(kernel, channels):
 @pytest.mark.parametrize('kernel', KERNELS)
 def test_hypercorrelation_need_not_exist_as_a_whole(kernel, learn, monkeypatch):
     """Neither for the result nor for the gradients."""
-    monkeypatch.setitem(_PART, 'cpu', 4 * 3 * 7 * 5 * 6 * 2)  # two rows
+    two_rows = 4 * 3 * 7 * 5 * 6 * 2
+    monkeypatch.setattr(center_pivot_conv4d, '_CPU_BYTES', two_rows)
     torch.manual_seed(0)
     conv = kernel(3, 8, 3, 2)
-    maps = [torch.randn(n, 6, *size, requires_grad=learn)
-            for n, size in ((2, (5, 7)), (6, (5, 6))) for _ in range(3)]
+    maps = [torch.randn(2, 6, *size, requires_grad=learn)
+            for size in ((5, 7), (5, 6)) for _ in range(3)]
     query, support = unit_features(maps[:3]), unit_features(maps[3:])
     results = []
     for y in (conv(hypercorrelation(query, support)),
@@ -187,6 +189,14 @@ def test_group_norm_keeps_its_digits(pixels):
         assert (ours - exact).abs().max() <= tolerance * exact.abs().max()
 
 
+def test_group_norm_without_weights():
+    torch.manual_seed(0)
+    norm = torch.nn.GroupNorm(4, 16, affine=False)
+    image = torch.randn(1, 128, 128, 16).movedim(-1, 1)
+    expected = norm(image.double()).float()
+    torch.testing.assert_close(group_norm(norm, image), expected)
+
+
 def test_unit_features_do_not_overflow():
     """In float16 the lengths of these would."""
     features = 10_000 * torch.rand(1, 512, 4, 4)
@@ -208,17 +218,35 @@ def test_even_kernels_are_refused(kernel):
 
 
 def test_hypercorrelation_is_a_clamped_cosine():
-    query, support = torch.randn(2, 7, 3, 4), torch.randn(6, 7, 2, 5)
+    query, support = torch.randn(2, 7, 3, 4), torch.randn(2, 7, 2, 5)
     c = hypercorrelation(
         unit_features([query, -query]), unit_features([support, support]))
-    assert c.shape == (6, 2, 3, 4, 2, 5)
-    for n in (0, 4):  # the second episode's supports are 3, 4, 5
+    assert c.shape == (2, 2, 3, 4, 2, 5)
+    for n in range(2):
         expected = F.cosine_similarity(
-            query[n // 3, :, 1, 2], support[n, :, 0, 3], dim=0).item()
+            query[n, :, 1, 2], support[n, :, 0, 3], dim=0).item()
         assert c[n, 0, 1, 2, 0, 3].item() == pytest.approx(
             max(expected, 0), abs=1e-4)
         assert c[n, 1, 1, 2, 0, 3].item() == pytest.approx(
             max(-expected, 0), abs=1e-4)
+
+
+@pytest.mark.parametrize('learn', [False, True])
+@pytest.mark.parametrize('queries', [1, 2, 4])
+def test_each_support_needs_a_query(queries, learn):
+    query, support = (torch.rand(n, 7, 3, 3, requires_grad=learn)
+                      for n in (queries, 3))
+    for correlate in (hypercorrelation, CenterPivotConv4d(1, 2, 3).correlate):
+        with pytest.raises(ValueError, match=f'{queries} queries.*3 supports'):
+            correlate([query], [support])
+
+
+@pytest.mark.parametrize('device, dtype, numbers', [
+    ('cpu', torch.float32, 250), ('cpu', torch.bfloat16, 500),
+    ('meta', torch.float32, 2**28), ('meta', torch.float16, 2**29)])
+def test_limits_are_bytes(device, dtype, numbers):
+    x = torch.empty(1, dtype=dtype, device=device)
+    assert numbers_at_a_time(x, 1000) == numbers
 
 
 def test_hypercorrelation_of_masked_out_features_is_zero():

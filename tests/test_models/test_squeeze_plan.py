@@ -59,6 +59,22 @@ def test_written_out_plan_wins():
     assert plan_of(neck) == (PUBLISHED[0], strides)
 
 
+@pytest.mark.parametrize('neck, message', [
+    (dict(kernel_sizes=[[3, 3, 3], [3, 3], [3, 3, 3]]),
+     'kernel_sizes.*3, as channels.*level 1 has 2'),
+    (dict(support_strides=[[2, 2, 2], [4, 2, 2], [4, 4, 2, 1]]),
+     'support_strides.*3, as channels.*level 2 has 4'),
+    (dict(channels=(8, 16), kernel_sizes=PUBLISHED[0]),
+     'kernel_sizes.*2, as channels.*level 0 has 3'),
+    (dict(kernel_sizes=PUBLISHED[0][:2]),
+     r'kernel_sizes.*one item per level \(3, as in_channels.*has 2 level\(s\)'),
+    (dict(strides=[16]), 'kernel_sizes.*one item per level.*has 1 level'),
+])
+def test_a_plan_that_does_not_fit(neck, message):
+    with pytest.raises(ValueError, match=message):
+        HypercorrelationPyramid((1, 2, 3), **neck)
+
+
 @pytest.mark.parametrize('height, width', [(32, 32), (33, 95)])
 def test_map_smaller_than_its_kernel(height, width):
     """One position at stride 32, beneath a kernel of 3."""

@@ -18,6 +18,5 @@ model = dict(
         mask_support=True),  # False: HSNet†
     decode_head=dict(
         type='HSNetHead',
-        in_channels=128,
         channels=64,
         loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)))

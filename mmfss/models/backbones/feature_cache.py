@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from .feature_files import FeatureFiles
-from .feature_taps import FeatureTaps
-from .weights import weights_checksum
+from .feature_taps import BACKBONE_LOCK, FeatureTaps
+from .weights import weights_checksum, weights_version
 
 GB = 10**9  # bytes
 
@@ -86,6 +86,8 @@ class FeatureCache:
     def __call__(self, image: Tensor) -> List[List[Tensor]]:
         """The maps of an image; not to be changed in place.
 
+        Several threads may ask, one is served at a time.
+
         Args:
             image (Tensor): Normalised, ``(1, 3, H, W)``.
 
@@ -94,8 +96,13 @@ class FeatureCache:
             ``(1, C, h, w)``.
 
         Raises:
-            ValueError: A map has values that 'float16' cannot hold.
+            ValueError: A map has values that 'float16' cannot hold, or the taps
+                refuse the image.
         """
+        with BACKBONE_LOCK:
+            return self._find(image)
+
+    def _find(self, image: Tensor) -> List[List[Tensor]]:
         kind = image.device.type
         autocast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
         key = self._key(image, autocast)
@@ -122,7 +129,8 @@ class FeatureCache:
     def check_weights(self) -> None:
         """Look at the backbone's weights again before the next image.
 
-        Changes are noticed by themselves, unless made through ``.data``.
+        Changes are noticed by themselves, unless made through ``.data`` or of
+        tensors that were made in inference mode.
         """
         self._weights = ((), '')
 
@@ -136,8 +144,7 @@ class FeatureCache:
 
     def _key(self, image: Tensor, autocast) -> str:
         module = self.taps.backbone
-        versions = tuple((id(t), t.data_ptr(), t._version)
-                         for t in chain(module.parameters(), module.buffers()))
+        versions = weights_version(chain(module.parameters(), module.buffers()))
         if versions != self._weights[0]:
             checksum = bytes(weights_checksum(module.state_dict()).tolist())
             self._weights = (versions, checksum.hex())

@@ -1,4 +1,5 @@
 import difflib
+import threading
 from contextlib import ExitStack, nullcontext, suppress
 from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
 
@@ -16,6 +17,9 @@ from .tap_layout import TapLayout
 # and of the usual patches, 14 and 16; some windows need larger images.
 _SIDES = (224, 448)
 _FINEST_STRIDE = 8  # of the preset levels, as published
+#: Held while a backbone has hooks and folded weights, which all threads see. Not
+#: each backbone's own: a lock can be neither copied nor pickled.
+BACKBONE_LOCK = threading.RLock()
 
 
 class FeatureTaps:
@@ -94,7 +98,7 @@ class FeatureTaps:
 
     @torch.compiler.disable  # hooks that come and go: it would compile each time
     def __call__(self, images: Tensor) -> List[List[Tensor]]:
-        """Run the backbone.
+        """Run the backbone; several threads may, one runs at a time.
 
         Args:
             images (Tensor): Normalised images, ``(N, 3, H, W)``.
@@ -102,9 +106,14 @@ class FeatureTaps:
         Returns:
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
+
+        Raises:
+            ValueError: The backbone does not run on images of this size, or its
+                taps give no maps of them, or are not called.
         """
         learns = self.backbone.training or torch.is_grad_enabled()
-        with nullcontext() if learns or is_traced() else self._norms:
+        folds = nullcontext() if learns or is_traced() else self._norms
+        with BACKBONE_LOCK, folds:
             _, values = self._run(images, self._modules)
         self._check_called(self._modules, values)
         return self._levels(values, images.shape[-2:])

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from .weights import weights_version
+
 
 class FoldedNorms:
     """Folds the batch norms of a frozen backbone into its convolutions.
@@ -34,8 +36,8 @@ class FoldedNorms:
             self.pairs = []
 
     def __enter__(self) -> 'FoldedNorms':
-        key = [(t.data_ptr(), 0 if t.is_inference() else t._version)
-               for pair in self.pairs for t in _weights(*pair)]
+        key = weights_version(
+            t for pair in self.pairs for t in _weights(*pair))
         if key != self._key:
             with torch.no_grad():
                 self._folded = [_fold(*pair) for pair in self.pairs]

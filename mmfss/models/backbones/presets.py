@@ -77,6 +77,9 @@ def preset_taps(backbone: nn.Module) -> Optional[List[str]]:
     Returns:
         list[str] | None: Taps, not yet grouped in levels; None where the
         family has no preset.
+
+    Raises:
+        ValueError: It is a VGG without its last pooling.
     """
     for cls in type(backbone).__mro__:
         zoo = cls.__module__.split('.')[0] in ('mmpretrain', 'mmseg')

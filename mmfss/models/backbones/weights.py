@@ -1,6 +1,6 @@
 """Weights on their way into a model: renamed where needed, and checked."""
 import hashlib
-from typing import Dict, List
+from typing import Dict, Iterable, List, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -129,6 +129,16 @@ def weights_checksum(weights: Dict[str, Tensor]) -> Tensor:
         if not key.endswith('num_batches_tracked'):  # not every file has it
             sha.update(weights[key].cpu().contiguous().numpy().tobytes())
     return torch.tensor(list(sha.digest()), dtype=torch.uint8)
+
+
+def weights_version(weights: Iterable[Tensor]) -> Tuple[tuple, ...]:
+    """What tells that weights were replaced or changed in place.
+
+    Changes by way of ``.data``, and those of tensors that were made in inference
+    mode, do not show.
+    """
+    return tuple((id(t), t.data_ptr(), 0 if t.is_inference() else t._version)
+                 for t in weights)
 
 
 def check_weights_fit(module: nn.Module, state_dict: Dict[str, Tensor],

@@ -9,13 +9,12 @@ from mmfss.utils.is_traced import is_traced
 from .conv4d import Conv4d, conv_query_plane, conv_support_plane
 from .correlation import hypercorrelation
 from .layout import channels_last
+from .limits import numbers_at_a_time
 from .object_window import object_window
 
-# Bytes of the hypercorrelation that exist at a time: what a CPU's cache holds;
-# elsewhere (there twice: it is copied to another layout) so much that it is
-# rarely in parts, each of which costs launches
-_PART = dict(cpu=20 * 2**20)
-_PART_ELSEWHERE = 2**30
+# Of the hypercorrelation, at a time: what a CPU's cache holds. (Elsewhere it is
+# there twice: it is copied to another layout.)
+_CPU_BYTES = 20 * 2**20
 
 
 @MODELS.register_module()
@@ -42,6 +41,7 @@ class CenterPivotConv4d(Conv4d):
         self.support_conv = nn.Conv2d(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As of :class:`Conv4d`."""
         s = self.support_stride
         # in the memory's order, as the gradient will then be
         kept = x.movedim(1, -1)[..., ::s, ::s, :].movedim(-1, 1)
@@ -63,7 +63,7 @@ class CenterPivotConv4d(Conv4d):
             return self._correlate(query, support)
         if support[0].device.type != 'cpu':
             planes = query[0][0, 0].numel() * support[0][:, 0].numel()
-            if self.in_channels * planes <= _part(query[0]):
+            if self.in_channels * planes <= numbers_at_a_time(query[0], _CPU_BYTES):
                 return self(hypercorrelation(query, support))
             return self._correlate(query, support)
         inside, kept = object_window(support, self.kernel_size,
@@ -85,13 +85,12 @@ class CenterPivotConv4d(Conv4d):
             hypercorrelation(query, [x[..., ::s, ::s] for x in support]))
         _, _, rows, columns = query[0].shape
         row = self.in_channels * columns * support[0][0, 0].numel()
-        step = max(1, _part(query[0]) // row)
-        shots = len(support[0]) // len(query[0])
+        step = max(1, numbers_at_a_time(query[0], _CPU_BYTES) // row)
         parts = []
         for n in range(len(support[0])):
             supports = [x[n:n + 1] for x in support]
             for i in range(0, rows, step):
-                queries = [x[n // shots, None, :, i:i + step] for x in query]
+                queries = [x[n:n + 1, :, i:i + step] for x in query]
                 part, = self._over_support(hypercorrelation(queries, supports))
                 parts.append(part)
         over_support = torch.cat([x.movedim(0, -1) for x in parts])
@@ -106,11 +105,6 @@ class CenterPivotConv4d(Conv4d):
         conv = self.support_conv
         return conv_support_plane(
             x, conv.weight, conv.bias, stride=self.support_stride)
-
-
-def _part(x: Tensor) -> int:
-    """How many numbers of a hypercorrelation of such maps exist at a time."""
-    return _PART.get(x.device.type, _PART_ELSEWHERE) // x.element_size()
 
 
 def _sum(x: Tensor, y: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class Conv4d(nn.Module):
         Args: as of :func:`hypercorrelation`.
 
         Returns:
-            Tensor: As of :meth:`forward`, for each support.
+            Tensor: As of :meth:`forward`.
         """
         return self(channels_last(hypercorrelation(query, support)))
 

@@ -37,7 +37,8 @@ def unit_features(features: Sequence[Tensor], eps: float = 1e-5) -> List[Tensor]
         eps (float): Added to the lengths. Defaults to 1e-5.
 
     Returns:
-        list[Tensor]: Each ``(N, C, h, w)``, channels last in memory.
+        list[Tensor]: Each ``(N, C, h, w)``, channels last in memory; float32,
+        or autocast's type under it.
     """
     device = features[0].device.type
     dtype = torch.float32
@@ -58,17 +59,23 @@ def hypercorrelation(query: Sequence[Tensor],
     the maps are stacked as channels.
 
     Args:
-        query (Sequence[Tensor]): L maps of one level, each ``(B, C, Hq, Wq)``,
+        query (Sequence[Tensor]): L maps of one level, each ``(N, C, Hq, Wq)``,
             of unit vectors (:func:`unit_features`).
-        support (Sequence[Tensor]): The same L maps of the supports, each
-            ``(B * K, C, Hs, Ws)``, the K supports of an episode together.
+        support (Sequence[Tensor]): The same L maps of the supports, one for
+            each query, ``(N, C, Hs, Ws)``.
 
     Returns:
-        Tensor: ``(B * K, L, Hq, Wq, Hs, Ws)``, from 0 to 1.
+        Tensor: ``(N, L, Hq, Wq, Hs, Ws)``, from 0 to 1, of the maps' type.
+
+    Raises:
+        ValueError: There are more or fewer supports than queries.
     """
+    if len(query[0]) != len(support[0]):
+        raise ValueError(
+            f'hypercorrelation: {len(query[0])} queries and {len(support[0])} '
+            'supports; give each support its query.')
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
-    shots = len(support[0]) // len(query[0])
-    query = [repeat_for_shots(q, shots).flatten(2).mT for q in query]
+    query = [q.flatten(2).mT for q in query]
     support = [s.flatten(2) for s in support]
     pairs = list(zip(query, support))
     if any(x.requires_grad for x in (*query, *support)):
@@ -82,15 +89,10 @@ def hypercorrelation(query: Sequence[Tensor],
                 continue
             for one, other, out in zip(q, s, part):  # a CPU is faster so
                 torch.mm(one, other, out=out)
-    # (B * K, Hq * Wq, L, Hs * Ws)
+    # (N, Hq * Wq, L, Hs * Ws)
     correlations = correlations.relu_().unflatten(3, grids[2:])
     correlations = correlations.unflatten(1, grids[:2]).movedim(3, 1)
     if (correlations.device.type == 'cpu' and correlations.dtype == torch.float32
             and not torch.is_grad_enabled()):
         return correlations  # read as fast, but for the gradient
     return channels_last(correlations)
-
-
-def repeat_for_shots(x: Tensor, shots: int) -> Tensor:
-    """Queries' maps ``(B, ...)``, each once per support: ``(B * shots, ...)``."""
-    return x[:, None].expand(-1, shots, -1, -1, -1).flatten(0, 1)

@@ -35,6 +35,7 @@ class FullConv4d(Conv4d):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As of :class:`Conv4d`."""
         s, p = self.support_stride, self.kernel_size // 2
         batch, rows = x.shape[0], x.shape[2]
         # (B, Hq + 2p, C, Wq, Hs, Ws): each row of the query is a 3-D image

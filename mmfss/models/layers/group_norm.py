@@ -11,7 +11,7 @@ def group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     On the CPU, PyTorch sums such an image up in one go in float32, which costs
     two digits of 28,561 pixels (13^4) and three of 400,000. Here the rows are
     summed up first, and the mean is subtracted before squaring. Elsewhere, in
-    types of fewer digits, and for fewer pixels, all is PyTorch's.
+    types of fewer digits, for fewer pixels, and without weights, all is PyTorch's.
 
     Args:
         norm (nn.GroupNorm): The layer.
@@ -21,7 +21,7 @@ def group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     Returns:
         Tensor: The same shape and layout.
     """
-    if (x.device.type != 'cpu' or x.dtype != torch.float32
+    if (not norm.affine or x.device.type != 'cpu' or x.dtype != torch.float32
             or x[0, 0].numel() < _MANY_PIXELS):
         return norm(x)
     return _GroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps,

@@ -33,6 +33,7 @@ class SeparableConv4d(Conv4d):
         self.query_conv = nn.Conv2d(out_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As of :class:`Conv4d`."""
         x = conv_support_plane(
             x, self.support_conv.weight, stride=self.support_stride)
         return conv_query_plane(x, self.query_conv.weight, self.query_conv.bias)

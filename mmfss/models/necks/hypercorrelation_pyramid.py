@@ -15,17 +15,15 @@ from ..layers import (
     hypercorrelation,
     mask_features,
     merged,
-    repeat_for_shots,
+    numbers_at_a_time,
     unit_features,
 )
 from .squeeze_plan import squeeze_plan
 
-# Bytes of a tensor. Where all supports' would be larger, fewer are taken at a
-# time. On a CPU, larger ones come slowly from the operating system, page by page,
-# each time anew (glibc keeps blocks of up to 32 MiB); elsewhere they would not
-# fit at last.
-_LARGE = dict(cpu=32 * 2**20)
-_LARGE_ELSEWHERE = 2**30
+# Of a tensor. Where all supports' would be larger, fewer are taken at a time:
+# larger ones come slowly from the operating system, page by page, each time anew
+# (glibc keeps blocks of up to 32 MiB).
+_CPU_BYTES = 32 * 2**20
 
 
 @MODELS.register_module()
@@ -58,6 +56,11 @@ class HypercorrelationPyramid(BaseModule):
             the rest again for the gradient: less memory, more time. Defaults to
             False.
 
+    Raises:
+        ValueError: ``kernel_sizes`` or ``support_strides`` do not have one item
+            per level, and in it one number per item of ``channels``; or a
+            kernel size is even.
+
     Example:
         >>> import torch
         >>> neck = HypercorrelationPyramid((1, 2, 1))
@@ -83,12 +86,8 @@ class HypercorrelationPyramid(BaseModule):
         plan = squeeze_plan(strides, len(channels))
         kernel_sizes = kernel_sizes or plan[0]
         support_strides = support_strides or plan[1]
-        if not len(in_channels) == len(kernel_sizes) == len(support_strides):
-            raise ValueError(
-                'HypercorrelationPyramid: in_channels, kernel_sizes and '
-                'support_strides need one item per level, but have '
-                f'{len(in_channels)}, {len(kernel_sizes)} and '
-                f'{len(support_strides)}.')
+        _check_plan('kernel_sizes', kernel_sizes, in_channels, channels)
+        _check_plan('support_strides', support_strides, in_channels, channels)
         self.mask_support = mask_support
         self.with_cp = with_cp
         self.out_channels = channels[-1]
@@ -160,17 +159,14 @@ class HypercorrelationPyramid(BaseModule):
         Returns:
             Tensor: As of :meth:`forward`.
         """
-        if self._mixes_a_batch:
-            return self._encode(query, support)
-        number = len(support[0][0])
-        shots = number // len(query[0][0])
-        query = [[repeat_for_shots(x, shots) for x in maps] for maps in query]
-        largest = max(
-            4 * block[0].out_channels * q[0][0, 0].numel() *
-            s[0][0, 0, ::block[0].support_stride, ::block[0].support_stride].numel()
-            for block, q, s in zip(self.squeeze, query, support))
-        step = max(
-            1, _LARGE.get(query[0][0].device.type, _LARGE_ELSEWHERE) // largest)
+        query = _for_each_support(query, support)
+        number = step = len(support[0][0])
+        if not self._mixes_a_batch:
+            largest = max(
+                block[0].out_channels * q[0][0, 0].numel() *
+                s[0][0, 0, ::block[0].support_stride, ::block[0].support_stride].numel()
+                for block, q, s in zip(self.squeeze, query, support))
+            step = max(1, numbers_at_a_time(query[0][0], _CPU_BYTES) // largest)
         return torch.cat([
             self._encode([[x[i:i + step] for x in maps] for maps in query],
                          [[x[i:i + step] for x in maps] for maps in support])
@@ -196,12 +192,9 @@ class HypercorrelationPyramid(BaseModule):
         Returns:
             list[Tensor]: Per level ``(B * K, L, Hq, Wq, Hs, Ws)``.
         """
-        return [
-            hypercorrelation(q, s)
-            for q, s in zip(
-                self.encode_query(query),
-                self.encode_support(support, support_masks))
-        ]
+        support = self.encode_support(support, support_masks)
+        query = _for_each_support(self.encode_query(query), support)
+        return [hypercorrelation(q, s) for q, s in zip(query, support)]
 
     def pyramid(self, correlations: Sequence[Tensor]) -> Tensor:
         """The pyramid of 4-D convolutions on hypercorrelations that exist.
@@ -241,7 +234,14 @@ class _Block(nn.Sequential):
 
     def correlate(self, query: Sequence[Tensor],
                   support: Sequence[Tensor]) -> Tensor:
-        """Apply to the hypercorrelation of query and support maps."""
+        """Apply to the hypercorrelation of query and support maps.
+
+        Args: as of :func:`hypercorrelation`.
+
+        Returns:
+            Tensor: ``(N, channels[-1], Hq, Wq, ...)``, what is left of the
+            support plane last.
+        """
         return self._after_first(self[0].correlate(query, support))
 
     def _after_first(self, x: Tensor) -> Tensor:
@@ -255,6 +255,31 @@ class _Block(nn.Sequential):
                 if isinstance(norm, nn.GroupNorm) else norm(image))
             x = relu(image).unflatten(3, x.shape[3:])
         return x
+
+
+def _check_plan(key: str, plan: Sequence[Sequence[int]],
+                in_channels: Sequence[int], channels: Sequence[int]) -> None:
+    wrong = [f'level {n} has {len(level)}' for n, level in enumerate(plan)
+             if len(level) != len(channels)]
+    if len(plan) != len(in_channels):
+        wrong = [f'it has {len(plan)} level(s)']
+    if wrong:
+        raise ValueError(
+            f'HypercorrelationPyramid: {key} needs one item per level '
+            f'({len(in_channels)}, as in_channels), each with one number per '
+            f'convolution ({len(channels)}, as channels), but {", ".join(wrong)}.')
+
+
+def _for_each_support(query: Sequence[Sequence[Tensor]],
+                      support: Sequence[Sequence[Tensor]]) -> List[List[Tensor]]:
+    """The queries' maps, ``(B, ...)``, once per support, ``(B * K, ...)``.
+
+    A copy only where there are several queries and several supports of each.
+    """
+    shots = len(support[0][0]) // len(query[0][0])
+    return [[
+        x[:, None].expand(-1, shots, -1, -1, -1).flatten(0, 1) for x in maps
+    ] for maps in query]
 
 
 def _block(channels: Sequence[int], kernel_sizes: Sequence[int],

@@ -106,6 +106,9 @@ class FewShotSegmentor(BaseSegmentor):
         Returns:
             list[list[Tensor]]: Per level, deep to shallow, its maps, each
             ``(N, C, h, w)``.
+
+        Raises:
+            ValueError: The backbone or its taps do not take images of this size.
         """
         # which convolutions on the CPU, and in half precision on a GPU, prefer
         images = images.contiguous(memory_format=torch.channels_last)
@@ -220,8 +223,15 @@ class FewShotSegmentor(BaseSegmentor):
              data_samples: List[FewShotDataSample]) -> Dict[str, Tensor]:
         """``mode='loss'``: each support's prediction against the query's mask.
 
+        Args:
+            inputs (dict[str, Tensor]): Normalised images: ``query``,
+                ``(B, 3, H, W)``, and ``support``, ``(B, K, 3, H, W)``.
+            data_samples (list[FewShotDataSample]): B, each with
+                ``support_masks``, ``(K, H, W)``, and ``gt_sem_seg``,
+                ``(1, H, W)``; 1 is the object.
+
         Returns:
-            dict[str, Tensor]: The decode head's losses.
+            dict[str, Tensor]: The decode head's losses, scalars.
         """
         logits = self.encode_decode(inputs, data_samples)
         labels = torch.stack([s.gt_sem_seg.data[0] for s in data_samples])
@@ -235,6 +245,11 @@ class FewShotSegmentor(BaseSegmentor):
 
         Masks have the size of the ground truth that they will be compared
         with; without one, that of the query on disk.
+
+        Args:
+            inputs (dict[str, Tensor]): As of :meth:`loss`.
+            data_samples (list[FewShotDataSample]): As of :meth:`loss`; with or
+                without ``gt_sem_seg``, which may have any size.
 
         Returns:
             list[FewShotDataSample]: The given samples, with ``pred_sem_seg``

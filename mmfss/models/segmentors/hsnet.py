@@ -19,7 +19,8 @@ class HSNet(FewShotSegmentor):
         neck (dict): Config of the neck; ``in_channels`` and ``strides``, the
             number of maps per level and their strides, are filled in from the
             taps where they are not given.
-        decode_head (dict): Config of the decode head.
+        decode_head (dict): Config of the decode head; ``in_channels`` is filled
+            in from the neck's ``out_channels`` where it is not given.
         taps (str | Sequence[Sequence[str]]): See :class:`FeatureTaps`.
         data_preprocessor (dict, optional): Config of the preprocessor.
         init_cfg (dict, optional): As of :class:`mmengine.model.BaseModule`.
@@ -41,7 +42,10 @@ class HSNet(FewShotSegmentor):
             'strides': self.taps.strides,
             **neck
         })
-        self.decode_head = MODELS.build(decode_head)
+        self.decode_head = MODELS.build({
+            'in_channels': self.neck.out_channels,
+            **decode_head
+        })
 
     def encode_support(self, features: List[List[Tensor]],
                        masks: Tensor) -> List[List[Tensor]]:
