@@ -62,7 +62,7 @@ def check_amp(dtype: str) -> None:
 
 def check_checkpoint(path: str) -> None:
     """End a tool before it builds a model for a file that is not there."""
-    if '://' not in path and not osp.isfile(path):
+    if '://' not in path and not osp.isfile(osp.expanduser(path)):
         sys.exit(f'There is no checkpoint {path} (seen from {osp.abspath(".")}).')
 
 

@@ -85,9 +85,9 @@ def main() -> None:
             dict(type='ContactSheetHook', out_file=args.contact_sheet)
         ]
 
+    prepare_distributed(cfg)
     if args.checkpoint:
         check_checkpoint(args.checkpoint)
-    prepare_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     if not args.checkpoint:
         try:

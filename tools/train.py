@@ -63,10 +63,10 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from)
 
     prepare_distributed(cfg)
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from)
     Runner.from_cfg(cfg).train()
     leave_distributed()
 
