@@ -78,6 +78,15 @@ def test_killed_three_times(uninterrupted, tmp_path):
                     uninterrupted / f'epoch_{epoch}.pth')
 
 
+def looking_for_the_newest(work_dir):
+    """A runner that resumes without a named file, after the hook's choice."""
+    runner = SimpleNamespace(
+        work_dir=str(work_dir), _resume=True, _load_from=None,
+        logger=MMLogger.get_current_instance())
+    SafeCheckpointHook().before_run(runner)
+    return runner
+
+
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
 
@@ -128,10 +137,7 @@ def test_the_newest_whole_file_is_taken(named, broken, expected, tmp_path, log):
     (tmp_path / 'best_mIoU_epoch_11.pth').touch()
     if named is not None:
         (tmp_path / 'last_checkpoint').write_text(named)
-    runner = SimpleNamespace(
-        work_dir=str(tmp_path), _resume=True, _load_from=None,
-        logger=MMLogger.get_current_instance())
-    SafeCheckpointHook().before_run(runner)
+    runner = looking_for_the_newest(tmp_path)
     if expected is None:
         assert runner._load_from is None and not runner._resume
     else:
@@ -147,10 +153,7 @@ def test_a_copy_in_another_order(tmp_path):
         torch.save({}, path)
         os.utime(path, (1e9 + age, 1e9 + age))
     (tmp_path / 'last_checkpoint').write_text('/where/it/was/epoch_10.pth')
-    runner = SimpleNamespace(
-        work_dir=str(tmp_path), _resume=True, _load_from=None,
-        logger=MMLogger.get_current_instance())
-    SafeCheckpointHook().before_run(runner)
+    runner = looking_for_the_newest(tmp_path)
     assert runner._load_from == str(tmp_path / 'epoch_10.pth')
 
 
@@ -160,10 +163,7 @@ def test_an_older_run_in_the_same_folder(tmp_path):
         path = tmp_path / f'epoch_{epoch}.pth'
         torch.save({}, path)
         os.utime(path, (1e9 + age, 1e9 + age))
-    runner = SimpleNamespace(
-        work_dir=str(tmp_path), _resume=True, _load_from=None,
-        logger=MMLogger.get_current_instance())
-    SafeCheckpointHook().before_run(runner)
+    runner = looking_for_the_newest(tmp_path)
     assert runner._load_from == str(tmp_path / 'epoch_5.pth')
 
 

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
-from mmfss.engine.hooks import SafeCheckpointHook
 from tests.test_models.test_hsnet import MOBILENET, hsnet
+from tests.test_resume import looking_for_the_newest
 from tests.test_tools import CONFIG, run
 
 
@@ -109,10 +109,7 @@ def test_code_does_not_run(malicious, traces, write, load, tmp_path):
 def test_code_does_not_run_when_looking_for_the_newest(
         malicious, traces, tmp_path, log):
     zipped(malicious, tmp_path / 'epoch_1.pth')
-    runner = SimpleNamespace(
-        work_dir=str(tmp_path), _resume=True, _load_from=None,
-        logger=MMLogger.get_current_instance())
-    SafeCheckpointHook().before_run(runner)
+    runner = looking_for_the_newest(tmp_path)
     assert runner._load_from is None and not traces()
     assert any('was not loaded' in line for line in log)
 

@@ -2,7 +2,7 @@ import os
 import os.path as osp
 import re
 from glob import escape, glob
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Collection, List, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -65,7 +65,9 @@ class SafeCheckpointHook(CheckpointHook):
             ValueError: ``save_best`` names no figure of ``MultiShotValLoop``.
         """
         super().before_train(runner)
-        self._check_best(getattr(runner.val_loop, 'dataloaders', {}))
+        shots = getattr(runner.val_loop, 'dataloaders', None)
+        if shots:
+            self._check_best(shots)
         loop = runner.train_loop
         done, end = runner.epoch, runner.max_epochs
         if isinstance(loop, IterBasedTrainLoop):
@@ -93,16 +95,16 @@ class SafeCheckpointHook(CheckpointHook):
             leave_out_backbone(checkpoint['state_dict'])
             leave_out_backbone(checkpoint.get('ema_state_dict', {}), 'module.')
 
-    def _check_best(self, shots: Sequence[int]) -> None:
+    def _check_best(self, shots: Collection[int]) -> None:
         """Before training, not after the first validation."""
+        endings = tuple(f'_{shot}shot' for shot in shots)
         for figure in getattr(self, 'key_indicators', []):
-            if shots and figure != 'auto' and not figure.endswith(
-                    tuple(f'_{shot}shot' for shot in shots)):
+            if figure != 'auto' and not figure.endswith(endings):
                 raise ValueError(
                     f'default_hooks.checkpoint.save_best={figure!r}: with several '
                     'numbers of supports the figures are '
-                    + ', '.join(f'mIoU_{shot}shot' for shot in shots)
-                    + ' and the like. Name one of them.')
+                    f'{", ".join(f"mIoU{ending}" for ending in endings)} and the '
+                    'like. Name one of them.')
 
     def _newest(self, runner) -> Optional[str]:
         """The newest file of a run that can be loaded."""
