@@ -16,7 +16,6 @@ from mmfss.models.layers import (
     group_norm,
     hypercorrelation,
     kshot_vote,
-    mask_features,
     unit_features,
 )
 from mmfss.models.layers.limits import numbers_at_a_time
@@ -250,17 +249,26 @@ def test_limits_are_bytes(device, dtype, numbers):
 
 
 def test_hypercorrelation_of_masked_out_features_is_zero():
-    support = mask_features([torch.randn(1, 7, 4, 4)], torch.zeros(1, 30, 30))
     c = hypercorrelation(
-        unit_features([torch.randn(1, 7, 4, 4)]), unit_features(support))
+        unit_features([torch.randn(1, 7, 4, 4)]),
+        unit_features([torch.randn(1, 7, 4, 4)], torch.zeros(1, 30, 30)))
     assert c.abs().max() == 0
 
 
 def test_mask_is_resized_with_aligned_corners():
     mask = torch.zeros(1, 9, 9)
     mask[:, :, 4:] = 1
-    masked, = mask_features([torch.ones(1, 2, 5, 5)], mask)
-    assert masked[0, 1, 0].tolist() == [0, 0, 1, 1, 1]
+    masked, = unit_features([torch.ones(1, 4, 5, 5)], mask)
+    assert masked[0, 1, 0].tolist() == pytest.approx([0, 0, 0.5, 0.5, 0.5], abs=1e-4)
+
+
+def test_masked_features_are_scaled_before_their_length_is_taken():
+    """At the object's border, where a resized mask is neither 0 nor 1."""
+    torch.manual_seed(0)
+    features, mask = torch.rand(2, 6, 7, 9), torch.rand(2, 7, 9)
+    masked, = unit_features([features], mask, eps=0.1)
+    expected, = unit_features([features * mask[:, None]], eps=0.1)
+    torch.testing.assert_close(masked, expected)
 
 
 @settings(deadline=None)

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from mmfss.registry import MODELS
 from mmfss.utils.is_traced import is_traced
 
-from .conv4d import Conv4d, conv_query_plane, conv_support_plane
+from .conv4d import Conv4d, conv_support_plane
 from .correlation import hypercorrelation
 from .layout import channels_last
 from .limits import numbers_at_a_time
 from .object_window import object_window
+from .query_plane_conv import conv_query_plane
 
 # Of the hypercorrelation, at a time: what a CPU's cache holds. (Elsewhere it is
 # there twice: it is copied to another layout.)
@@ -68,7 +69,8 @@ class CenterPivotConv4d(Conv4d):
             return self._correlate(query, support)
         inside, kept = object_window(support, self.kernel_size,
                                      self.support_stride)
-        y = self._correlate(query, [x[(..., *inside)] for x in support])
+        y = self._correlate(
+            query, [channels_last(x[(..., *inside)]) for x in support])
         grid = [-(-side // self.support_stride) for side in support[0].shape[2:]]
         if y.shape[4:] == tuple(grid):
             return y

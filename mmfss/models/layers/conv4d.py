@@ -1,4 +1,3 @@
-"""What the 4-D convolutions share."""
 from typing import Optional, Sequence
 
 import torch
@@ -6,12 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .correlation import hypercorrelation
-from .layout import channels_last, merged
-
-# Where the input has fewer channels or query positions, oneDNN's 2-D kernels
-# are so much faster than its 3-D ones that two copies are worth it. cuDNN's are
-# as fast.
-_FEW_CHANNELS, _FEW_POSITIONS = 16, 1024
+from .layout import channels_last
 
 
 class Conv4d(nn.Module):
@@ -75,41 +69,13 @@ class Conv4d(nn.Module):
                 f'support_stride={self.support_stride}')
 
 
-# The plane convolutions read the tensor as it lies. That over the support plane is
-# a 2-D one with the query positions as the batch; that over the query plane a 3-D
-# one, with a kernel of size 1 along the support plane, merged.
-
-
-def conv_query_plane(x: Tensor,
-                     weight: Tensor,
-                     bias: Optional[Tensor] = None) -> Tensor:
-    """2-D convolution over the query plane, at every support position.
-
-    Args:
-        x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``, channels last in memory.
-        weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
-        bias (Tensor, optional): ``(C_out, )``.
-
-    Returns:
-        Tensor: ``(B, C_out, Hq, Wq, Hs, Ws)``.
-    """
-    p = weight.shape[-1] // 2
-    if x.device.type == 'cpu' and (x.shape[1] < _FEW_CHANNELS
-                                   or x.shape[2:4].numel() < _FEW_POSITIONS):
-        # the support positions as the batch
-        images = x.permute(0, 4, 5, 2, 3, 1).contiguous().flatten(0, 2)
-        y = F.conv2d(images.movedim(-1, 1), weight, bias, padding=p).movedim(1, -1)
-        y = y.unflatten(0, (x.shape[0], *x.shape[4:]))
-        return channels_last(y.permute(0, 5, 3, 4, 1, 2))
-    y = F.conv3d(merged(x, 3, 4), weight[..., None], bias, padding=(p, p, 0))
-    return y.unflatten(4, x.shape[4:])
-
-
 def conv_support_plane(x: Tensor,
                        weight: Tensor,
                        bias: Optional[Tensor] = None,
                        stride: int = 1) -> Tensor:
     """2-D convolution over the support plane, at every query position.
+
+    It reads the tensor as it lies, with the query positions as the batch.
 
     Args:
         x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``, channels last in memory.

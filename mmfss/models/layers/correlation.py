@@ -1,4 +1,4 @@
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -7,33 +7,20 @@ from torch import Tensor
 from .layout import channels_last
 
 
-def mask_features(features: Sequence[Tensor], masks: Tensor) -> List[Tensor]:
-    """Zero the background of support features (HSNet, section 4.1).
-
-    Args:
-        features (Sequence[Tensor]): Maps of one level, each ``(N, C, h, w)``.
-        masks (Tensor): 1 on the object, else 0; ``(N, H, W)``, any dtype. They
-            are resized to the maps bilinearly with aligned corners.
-
-    Returns:
-        list[Tensor]: The masked maps.
-    """
-    masks = F.interpolate(
-        masks[:, None].to(features[0].dtype),
-        features[0].shape[-2:],
-        mode='bilinear',
-        align_corners=True)
-    return [feature * masks for feature in features]
-
-
-def unit_features(features: Sequence[Tensor], eps: float = 1e-5) -> List[Tensor]:
+def unit_features(features: Sequence[Tensor],
+                  masks: Optional[Tensor] = None,
+                  eps: float = 1e-5) -> List[Tensor]:
     """Divide the feature vector of each position by its length.
 
     In float32 also under autocast, because the squares of a backbone's features
     exceed what float16 holds; the quotients, at most 1, get autocast's type.
 
     Args:
-        features (Sequence[Tensor]): Maps, each ``(N, C, h, w)``.
+        features (Sequence[Tensor]): Maps of one level, each ``(N, C, h, w)``.
+        masks (Tensor, optional): Multiply the features by them first, to zero
+            the background of supports (HSNet, section 4.1). 1 on the object,
+            else 0; ``(N, H, W)``, any dtype. They are resized to the maps
+            bilinearly with aligned corners.
         eps (float): Added to the lengths. Defaults to 1e-5.
 
     Returns:
@@ -44,10 +31,20 @@ def unit_features(features: Sequence[Tensor], eps: float = 1e-5) -> List[Tensor]
     dtype = torch.float32
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
+    if masks is not None:
+        masks = F.interpolate(
+            masks[:, None].float(),
+            features[0].shape[-2:],
+            mode='bilinear',
+            align_corners=True)
     units = []
     for x in features:
         x = channels_last(x.float())
-        units.append((x / (x.norm(dim=1, keepdim=True) + eps)).to(dtype))
+        length = x.norm(dim=1, keepdim=True)
+        # so that the maps are read twice only
+        scale = 1 / (length + eps) if masks is None else masks / (
+            length * masks + eps)
+        units.append((x * scale).to(dtype))
     return units
 
 
@@ -75,8 +72,8 @@ def hypercorrelation(query: Sequence[Tensor],
             f'hypercorrelation: {len(query[0])} queries and {len(support[0])} '
             'supports; give each support its query.')
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
-    query = [q.flatten(2).mT for q in query]
-    support = [s.flatten(2) for s in support]
+    query = [channels_last(q).flatten(2).mT for q in query]
+    support = [channels_last(s).flatten(2) for s in support]
     pairs = list(zip(query, support))
     if any(x.requires_grad for x in (*query, *support)):
         correlations = torch.stack([q @ s for q, s in pairs], dim=2)

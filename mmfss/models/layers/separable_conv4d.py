@@ -2,7 +2,8 @@ from torch import Tensor, nn
 
 from mmfss.registry import MODELS
 
-from .conv4d import Conv4d, conv_query_plane, conv_support_plane
+from .conv4d import Conv4d, conv_support_plane
+from .query_plane_conv import conv_query_plane
 
 
 @MODELS.register_module()

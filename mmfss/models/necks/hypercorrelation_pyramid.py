@@ -13,7 +13,6 @@ from ..layers import (
     channels_last,
     group_norm,
     hypercorrelation,
-    mask_features,
     merged,
     numbers_at_a_time,
     unit_features,
@@ -131,9 +130,8 @@ class HypercorrelationPyramid(BaseModule):
             list[list[Tensor]]: Per level the masked unit vectors of each map,
             ``(B * K, C, Hs, Ws)``.
         """
-        if self.mask_support:
-            support = [mask_features(maps, support_masks) for maps in support]
-        return [unit_features(maps) for maps in support]
+        masks = support_masks if self.mask_support else None
+        return [unit_features(maps, masks) for maps in support]
 
     def encode_query(
             self, query: Sequence[Sequence[Tensor]]) -> List[List[Tensor]]:
