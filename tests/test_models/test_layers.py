@@ -153,6 +153,52 @@ def test_the_object_alone_is_correlated(sides, corners, kernel, stride):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('kernel', [CenterPivotConv4d, SeparableConv4d])
+def test_gradients(kernel, stride):
+    """Numerically; of the input, the weights and the biases."""
+    torch.manual_seed(0)
+    conv = kernel(2, 3, 3, stride).double()
+    x = torch.randn(2, 2, 3, 2, 3, 3, dtype=torch.double, requires_grad=True)
+
+    def run(x, *weights):  # the convolution's own, changed in place
+        return conv(x)
+
+    assert torch.autograd.gradcheck(run, (x, *conv.parameters()))
+
+
+@pytest.mark.parametrize('corners', [(0, 0, 0, 0), (2, 5, 3, 3), (0, 7, 0, 6)])
+def test_gradients_around_the_object(corners):
+    """Where nothing is correlated, the biases have theirs."""
+    torch.manual_seed(0)
+    conv = CenterPivotConv4d(1, 2, 3, 2).double()
+    query = torch.rand(1, 3, 2, 2, dtype=torch.double)
+    support = torch.zeros(1, 3, 9, 8, dtype=torch.double)
+    top, bottom, left, right = corners
+    support[..., top:bottom + 1, left:right + 1] = torch.rand(1).item()
+
+    def run(*weights):  # the convolution's own, changed in place
+        return conv.correlate([query], [support])
+
+    assert torch.autograd.gradcheck(run, list(conv.parameters()))
+
+
+def test_gradients_in_mixed_precision():
+    """Of the weights in float32, and close to float32's."""
+    torch.manual_seed(0)
+    conv = CenterPivotConv4d(4, 8, 3, 2)
+    x = torch.randn(1, 4, 6, 5, 4, 4)
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            y = conv(x)
+        loss = (y.float() * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
+        gradients.append(torch.autograd.grad(loss, list(conv.parameters())))
+    for full, mixed in zip(*gradients):
+        assert mixed.dtype == torch.float32
+        assert (full - mixed).abs().max() <= 0.02 * full.abs().max()
+
+
 def test_the_background_costs_no_multiplications():
     """An object of 4 x 4 in 20 x 20: the convolutions' reach around it, too."""
     conv = CenterPivotConv4d(2, 3, 5, 4)

@@ -1,4 +1,4 @@
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from .conv4d import Conv4d, conv_support_plane
 from .correlation import hypercorrelation
 from .layout import channels_last
 from .limits import numbers_at_a_time
-from .object_window import object_window
+from .object_window import object_window, put_back
 from .query_plane_conv import conv_query_plane
 
 # Of the hypercorrelation, at a time: what a CPU's cache holds. (Elsewhere it is
@@ -43,9 +43,8 @@ class CenterPivotConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`Conv4d`."""
-        s = self.support_stride
-        # in the memory's order, as the gradient will then be
-        kept = x.movedim(1, -1)[..., ::s, ::s, :].movedim(-1, 1)
+        x, kept = (_Kept.apply if torch.is_grad_enabled() else _kept)(
+            x, self.support_stride)
         return _sum(self._over_support(x), self._over_query(kept))
 
     def correlate(self, query: Sequence[Tensor],
@@ -74,11 +73,7 @@ class CenterPivotConv4d(Conv4d):
         grid = [-(-side // self.support_stride) for side in support[0].shape[2:]]
         if y.shape[4:] == tuple(grid):
             return y
-        bias = (self.query_conv.bias + self.support_conv.bias).to(y.dtype)
-        whole = bias.expand(len(y), *y.shape[2:4], *grid, -1).clone()
-        whole = whole.movedim(-1, 1)
-        whole[(..., *kept)] = y
-        return whole
+        return put_back(y, self._bias().to(y.dtype), grid, kept)
 
     def _correlate(self, query: Sequence[Tensor],
                    support: Sequence[Tensor]) -> Tensor:
@@ -100,13 +95,42 @@ class CenterPivotConv4d(Conv4d):
         return _sum(over_support, over_query)
 
     def _over_query(self, x: Tensor) -> Tensor:
-        conv = self.query_conv
-        return conv_query_plane(channels_last(x), conv.weight, conv.bias)
+        return conv_query_plane(
+            channels_last(x), self.query_conv.weight, self._bias())
 
     def _over_support(self, x: Tensor) -> Tensor:
-        conv = self.support_conv
         return conv_support_plane(
-            x, conv.weight, conv.bias, stride=self.support_stride)
+            x, self.support_conv.weight, stride=self.support_stride)
+
+    def _bias(self) -> Tensor:
+        """Of both, which the convolution over the query plane adds."""
+        return self.query_conv.bias + self.support_conv.bias
+
+
+class _Kept(torch.autograd.Function):
+    """A tensor, and what of it the stride keeps.
+
+    The gradients of both are added in place of the first, which is its
+    convolution's alone; PyTorch would fill a tensor of x's size with zeros for
+    the second, and add them in a third.
+    """
+
+    @staticmethod
+    def forward(ctx, x, stride):
+        ctx.stride = stride
+        return _kept(x, stride)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, of_kept):
+        gradient[..., ::ctx.stride, ::ctx.stride] += of_kept
+        return gradient, None
+
+
+def _kept(x: Tensor, stride: int) -> Tuple[Tensor, Tensor]:
+    # in the memory's order, as the gradient will then be
+    kept = x.movedim(1, -1)[..., ::stride, ::stride, :].movedim(-1, 1)
+    return x, kept
 
 
 def _sum(x: Tensor, y: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class _GroupNorm(torch.autograd.Function):
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.groups = groups
         scale, shift = scale[..., None, None], shift[..., None, None]
-        return torch.mul(x, scale, out=x if in_place else None).add_(shift)
+        return torch.addcmul(shift, x, scale, out=x if in_place else None)
 
     @staticmethod
     def backward(ctx, gradient):

@@ -3,6 +3,8 @@ from typing import List, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from .layout import channels_last
+
 
 def object_window(support: Sequence[Tensor], kernel_size: int,
                   stride: int) -> Tuple[List[slice], List[slice]]:
@@ -33,3 +35,40 @@ def object_window(support: Sequence[Tensor], kernel_size: int,
         inside.append(slice(start * stride, min(side, stop * stride)))
         kept.append(slice(start, stop))
     return inside, kept
+
+
+def put_back(window: Tensor, outside: Tensor, grid: Sequence[int],
+             kept: Sequence[slice]) -> Tensor:
+    """Put a window of the support plane where it belongs.
+
+    Args:
+        window (Tensor): ``(B, C, Hq, Wq, h, w)``, channels last in memory.
+        outside (Tensor): What is around it at each position, ``(C, )``.
+        grid (Sequence[int]): The whole support plane's size.
+        kept (Sequence[slice]): The window's rows and columns in it.
+
+    Returns:
+        Tensor: ``(B, C, Hq, Wq, *grid)``, channels last in memory.
+    """
+    return _PutBack.apply(window, outside, grid, kept)
+
+
+class _PutBack(torch.autograd.Function):
+    """PyTorch's own gradients would take two copies of the whole."""
+
+    @staticmethod
+    def forward(ctx, window, outside, grid, kept):
+        ctx.kept = tuple(kept)
+        whole = outside.expand(len(window), *window.shape[2:4], *grid, -1)
+        whole = whole.clone().movedim(-1, 1)
+        whole[(..., *kept)] = window
+        return whole
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        window = (..., *ctx.kept)
+        of_outside = gradient.movedim(1, -1).sum(dim=(0, 1, 2)).movedim(-1, 0)
+        of_outside[window] = 0
+        of_outside = of_outside.sum(dim=(1, 2))
+        return channels_last(gradient[window]), of_outside, None, None
