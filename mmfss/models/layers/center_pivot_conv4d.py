@@ -7,7 +7,7 @@ from mmfss.registry import MODELS
 from mmfss.utils.is_traced import is_traced
 
 from .conv4d import Conv4d, conv_support_plane
-from .correlation import hypercorrelation
+from .correlation import check_pairs, hypercorrelation
 from .layout import channels_last
 from .limits import numbers_at_a_time
 from .object_window import object_window, put_back
@@ -43,8 +43,8 @@ class CenterPivotConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`Conv4d`."""
-        x, kept = (_Kept.apply if torch.is_grad_enabled() else _kept)(
-            x, self.support_stride)
+        keep = _Kept.apply if torch.is_grad_enabled() else _kept
+        x, kept = keep(x, self.support_stride)
         return _sum(self._over_support(x), self._over_query(kept))
 
     def correlate(self, query: Sequence[Tensor],
@@ -59,6 +59,7 @@ class CenterPivotConv4d(Conv4d):
 
         Args: as of :meth:`Conv4d.correlate`.
         """
+        check_pairs(query, support)
         if is_traced():
             return self._correlate(query, support)
         if support[0].device.type != 'cpu':
@@ -77,30 +78,27 @@ class CenterPivotConv4d(Conv4d):
 
     def _correlate(self, query: Sequence[Tensor],
                    support: Sequence[Tensor]) -> Tensor:
-        s = self.support_stride
-        over_query = self._over_query(
-            hypercorrelation(query, [x[..., ::s, ::s] for x in support]))
         _, _, rows, columns = query[0].shape
         row = self.in_channels * columns * support[0][0, 0].numel()
         step = max(1, numbers_at_a_time(query[0], _CPU_BYTES) // row)
-        parts = []
+        parts, kept_parts = [], []
         for n in range(len(support[0])):
             supports = [x[n:n + 1] for x in support]
             for i in range(0, rows, step):
                 queries = [x[n:n + 1, :, i:i + step] for x in query]
-                part, = self._over_support(hypercorrelation(queries, supports))
-                parts.append(part)
-        over_support = torch.cat([x.movedim(0, -1) for x in parts])
-        over_support = over_support.unflatten(0, (-1, rows)).movedim(-1, 1)
-        return _sum(over_support, over_query)
+                x, kept = _kept(
+                    hypercorrelation(queries, supports), self.support_stride)
+                parts.append(self._over_support(x))
+                kept_parts.append(channels_last(kept))
+        return _sum(_joined(parts, rows),
+                    self._over_query(_joined(kept_parts, rows)))
 
     def _over_query(self, x: Tensor) -> Tensor:
         return conv_query_plane(
             channels_last(x), self.query_conv.weight, self._bias())
 
     def _over_support(self, x: Tensor) -> Tensor:
-        return conv_support_plane(
-            x, self.support_conv.weight, stride=self.support_stride)
+        return conv_support_plane(x, self.support_conv.weight, self.support_stride)
 
     def _bias(self) -> Tensor:
         """Of both, which the convolution over the query plane adds."""
@@ -128,9 +126,15 @@ class _Kept(torch.autograd.Function):
 
 
 def _kept(x: Tensor, stride: int) -> Tuple[Tensor, Tensor]:
-    # in the memory's order, as the gradient will then be
+    # sliced in the memory's order, as the gradient will then be
     kept = x.movedim(1, -1)[..., ::stride, ::stride, :].movedim(-1, 1)
     return x, kept
+
+
+def _joined(parts: Sequence[Tensor], rows: int) -> Tensor:
+    """Of several queries, each in parts of some rows of the query plane."""
+    whole = torch.cat([x[0].movedim(0, -1) for x in parts])
+    return whole.unflatten(0, (-1, rows)).movedim(-1, 1)
 
 
 def _sum(x: Tensor, y: Tensor) -> Tensor:

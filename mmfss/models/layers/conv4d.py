@@ -1,4 +1,4 @@
-from typing import Optional, Sequence
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -69,10 +69,7 @@ class Conv4d(nn.Module):
                 f'support_stride={self.support_stride}')
 
 
-def conv_support_plane(x: Tensor,
-                       weight: Tensor,
-                       bias: Optional[Tensor] = None,
-                       stride: int = 1) -> Tensor:
+def conv_support_plane(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """2-D convolution over the support plane, at every query position.
 
     It reads the tensor as it lies, with the query positions as the batch.
@@ -80,7 +77,6 @@ def conv_support_plane(x: Tensor,
     Args:
         x (Tensor): ``(B, C_in, Hq, Wq, Hs, Ws)``, channels last in memory.
         weight (Tensor): ``(C_out, C_in, k, k)``, k odd.
-        bias (Tensor, optional): ``(C_out, )``.
         stride (int): Of the convolution. Defaults to 1.
 
     Returns:
@@ -88,20 +84,18 @@ def conv_support_plane(x: Tensor,
     """
     if (x.device.type == 'cpu'  # a GPU convolves them faster
             and x.shape[4:].numel() <= weight.shape[2:].numel()):
-        return _product_with_support_plane(x, weight, bias, stride)
+        return _product_with_support_plane(x, weight, stride)
     images = x.movedim(1, -1).flatten(0, 2).movedim(-1, 1)
     if weight.shape[-1] == 1:
         # with a stride, PyTorch 2.13's gradient on one CPU thread writes past
         # its memory
         images, stride = images[..., ::stride, ::stride], 1
-    y = F.conv2d(
-        images, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+    y = F.conv2d(images, weight, stride=stride, padding=weight.shape[-1] // 2)
     y = y.movedim(1, -1).unflatten(0, (x.shape[0], *x.shape[2:4]))
     return channels_last(y.movedim(-1, 1))
 
 
-def _product_with_support_plane(x: Tensor, weight: Tensor,
-                                bias: Optional[Tensor], stride: int) -> Tensor:
+def _product_with_support_plane(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """The same as one matrix product, for planes no larger than the kernel.
 
     There most of a convolution's multiplications are with its padding.
@@ -120,6 +114,5 @@ def _product_with_support_plane(x: Tensor, weight: Tensor,
     # (positions, c_out, c_in, *out) -> ((*out, c_out), (positions, c_in))
     matrix = matrix.unflatten(1, (c_out, c_in)).flatten(3).permute(3, 1, 0, 2)
     y = F.linear(
-        x.movedim(1, -1).flatten(3), matrix.flatten(2).flatten(0, 1),
-        None if bias is None else bias.repeat(out.numel()))
+        x.movedim(1, -1).flatten(3), matrix.flatten(2).flatten(0, 1))
     return y.unflatten(3, (*out, c_out)).movedim(-1, 1)

@@ -67,10 +67,7 @@ def hypercorrelation(query: Sequence[Tensor],
     Raises:
         ValueError: There are more or fewer supports than queries.
     """
-    if len(query[0]) != len(support[0]):
-        raise ValueError(
-            f'hypercorrelation: {len(query[0])} queries and {len(support[0])} '
-            'supports; give each support its query.')
+    check_pairs(query, support)
     grids = (*query[0].shape[-2:], *support[0].shape[-2:])
     query = [channels_last(q).flatten(2).mT for q in query]
     support = [channels_last(s).flatten(2) for s in support]
@@ -93,3 +90,11 @@ def hypercorrelation(query: Sequence[Tensor],
             and not torch.is_grad_enabled()):
         return correlations  # read as fast, but for the gradient
     return channels_last(correlations)
+
+
+def check_pairs(query: Sequence[Tensor], support: Sequence[Tensor]) -> None:
+    """Refuse what :func:`hypercorrelation` would not take."""
+    if len(query[0]) != len(support[0]):
+        raise ValueError(
+            f'hypercorrelation: {len(query[0])} queries and {len(support[0])} '
+            'supports; give each support its query.')

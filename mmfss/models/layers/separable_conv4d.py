@@ -35,6 +35,5 @@ class SeparableConv4d(Conv4d):
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`Conv4d`."""
-        x = conv_support_plane(
-            x, self.support_conv.weight, stride=self.support_stride)
+        x = conv_support_plane(x, self.support_conv.weight, self.support_stride)
         return conv_query_plane(x, self.query_conv.weight, self.query_conv.bias)
