@@ -188,9 +188,10 @@ class FewShotSegmentor(BaseSegmentor):
         if self.training or masks.device.type != 'cpu':
             query, support = self._extract_both(
                 inputs['query'], inputs['support'].flatten(0, 1))
-            return self.decode(
-                self.encode_query(query),
-                self.encode_support(support, masks.flatten(0, 1)))
+            # under the same names: the features' memory is free for the rest
+            query = self.encode_query(query)
+            support = self.encode_support(support, masks.flatten(0, 1))
+            return self.decode(query, support)
         return torch.cat([
             self._decode_in_turn(
                 self.encode_query(self.extract_feat(query)), *supports)
