@@ -46,6 +46,24 @@ def test_modes_at_any_size(backbone, height, width):
         assert result.seg_logits.data.shape == (2, height, width)
 
 
+@pytest.mark.parametrize('side', [64, 96])
+def test_a_support_does_not_change_what_another_gives(side):
+    """To the last bit, encoded and decoded together or each alone."""
+    model = hsnet().eval()
+    inputs, samples = episodes(1, 3, side, side)
+    masks = samples[0].support_masks == 1
+    masks[0, :side // 2] = masks[1, :, :side // 2] = False  # windows that differ
+    with torch.no_grad():
+        features = model.extract_feat(inputs['support'][0])
+        together = model.segment(
+            inputs['query'], model.encode_support(features, masks))
+        for k in range(3):
+            alone = model.encode_support(
+                [[x[k:k + 1] for x in maps] for maps in features], masks[k:k + 1])
+            assert torch.equal(
+                model.segment(inputs['query'], alone)[:, 0], together[:, k])
+
+
 def test_foreground_bias():
     """Of use after a training, without any part in it."""
     model, (inputs, samples) = hsnet(), episodes(2, 2, 64, 64)

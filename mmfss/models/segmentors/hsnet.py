@@ -1,8 +1,10 @@
 from typing import List, Optional, Sequence, Union
 
+import torch
 from torch import Tensor
 
 from mmfss.registry import MODELS
+from mmfss.utils.is_traced import is_traced
 
 from .few_shot_segmentor import FewShotSegmentor
 
@@ -59,6 +61,27 @@ class HSNet(FewShotSegmentor):
 
     def decode(self, query: List[List[Tensor]],
                support: List[List[Tensor]]) -> Tensor:
-        """Segment each query once per support; see the base class."""
-        logits = self.decode_head(self.neck.encode(query, support))
-        return logits.unflatten(0, (len(query[0][0]), -1))
+        """Segment each query once per support; see the base class.
+
+        In eval mode on a CPU one support at a time: the last bits of a logit then
+        do not depend on the other supports, as in :meth:`encode_decode`.
+        """
+        queries, supports = len(query[0][0]), len(support[0][0])
+        if self.training or query[0][0].device.type != 'cpu' or is_traced():
+            logits = self._decode(query, support)
+        else:
+            shots = supports // queries
+            logits = torch.cat([
+                self._decode(_only(query, i // shots), _only(support, i))
+                for i in range(supports)
+            ])
+        return logits.unflatten(0, (queries, -1))
+
+    def _decode(self, query: List[List[Tensor]],
+                support: List[List[Tensor]]) -> Tensor:
+        return self.decode_head(self.neck.encode(query, support))
+
+
+def _only(levels: List[List[Tensor]], i: int) -> List[List[Tensor]]:
+    """Of a batch, the one with this number."""
+    return [[x[i:i + 1] for x in maps] for maps in levels]
