@@ -101,3 +101,10 @@ def test_published_figure_is_of_the_whole_model_only():
 def test_model_without_a_pyramid_is_refused_in_one_line():
     message, = get_flops('prototype_vgg16_pascal5i_fold0', ok=False).splitlines()
     assert 'PrototypeNet' in message and 'no neck' in message
+
+
+def test_option_without_a_value_is_refused():
+    output = get_flops(
+        'hsnet_resnet50_pascal5i_fold0', '--cfg-options', 'model', ok=False)
+    assert output.splitlines()[-1].endswith(
+        '--cfg-options: expected key=value, not model')

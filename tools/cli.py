@@ -5,19 +5,10 @@ import os.path as osp
 import sys
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmfss.apis.configs import read_config
-
-
-class Options(DictAction):
-    """mmengine's, with a message for what is no ``key=value``."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        for value in values:
-            if '=' not in value:
-                parser.error(f'{option_string}: expected key=value, not {value}')
-        super().__call__(parser, namespace, values, option_string)
+from mmfss.utils.cfg_options import CfgOptions
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +20,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptions,
         help='override settings of the config, as key=value; nested keys with '
         'dots: train_dataloader.batch_size=5')
     parser.set_defaults(launcher='none', local_rank=0)

@@ -1,5 +1,6 @@
 import os
 from collections import defaultdict
+from itertools import count
 from typing import Any, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -83,7 +84,7 @@ class FewShotInferencer(BaseInferencer):
                 self.model.taps, self.cfg.model.backbone, memory_gb=1)
         self.support_set = SupportSet(self.model, self.cfg.model,
                                       image_transforms(self.cfg))
-        self._num_images = 0
+        self._numbers = count(1)  # of the images in all calls
 
     def fit(self,
             images: Union[ImageType, Sequence[ImageType]],
@@ -269,9 +270,9 @@ class FewShotInferencer(BaseInferencer):
         predictions, pictures, failed = [], [], []
         for source in (track(sources, description='Inference')
                        if self.show_progress else sources):
-            self._num_images += 1
+            number = next(self._numbers)
             name = (os.fspath(source) if isinstance(source, (str, os.PathLike))
-                    else f'{self._num_images:08d}')
+                    else f'{number:08d}')
             try:
                 image = read_image(source)
                 query = self.preprocess(image)

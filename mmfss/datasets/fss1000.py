@@ -34,6 +34,9 @@ class FSS1000Dataset(EpisodicDataset):
             the name of a class per line. Defaults to None: the benchmark's own,
             shipped with mmfss.
         data_root (str): Defaults to 'data/fss1000'.
+        data_prefix (dict): Folders of the images and of the masks below
+            ``data_root``, each with those of the classes in it. Defaults to
+            ``data_root`` itself.
         test_mode (bool): Defaults to False.
         **kwargs: As of :class:`EpisodicDataset`.
 
@@ -42,6 +45,7 @@ class FSS1000Dataset(EpisodicDataset):
         ValueError: There is no such split, two parts share a class, or as of
             :class:`EpisodicDataset`.
     """
+    DATA_PREFIX = dict(img_path='', seg_map_path='')
 
     def __init__(self,
                  split: Optional[str] = None,
@@ -95,8 +99,9 @@ class FSS1000Dataset(EpisodicDataset):
                 class_id=class_id,
                 class_value=None,
                 foreground_from=128,
-                img_path=osp.join(self.data_root, f'{stem}.jpg'),
-                seg_map_path=osp.join(self.data_root, f'{stem}.png'),
+                img_path=osp.join(self.data_prefix['img_path'], f'{stem}.jpg'),
+                seg_map_path=osp.join(self.data_prefix['seg_map_path'],
+                                      f'{stem}.png'),
                 source=source) for stem in stems
         ]
 

@@ -81,3 +81,9 @@ class TestPublish:
         code, output = publish(tmp_path / 'in.pth', tmp_path / 'out.pth')
         assert code == 1 and message in output
         assert not (tmp_path / 'out.pth').exists()
+
+    def test_what_is_no_checkpoint_is_refused(self, tmp_path):
+        torch.save([torch.zeros(2)], tmp_path / 'in.pth')
+        code, output = publish(tmp_path / 'in.pth', tmp_path / 'out.pth')
+        assert code == 1 and 'in.pth has no state_dict' in output
+        assert 'Traceback' not in output

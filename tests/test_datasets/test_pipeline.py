@@ -98,6 +98,19 @@ def test_masks_elsewhere(cls, fixture, masks, request):
     assert (dataset[0]['data_samples'].gt_sem_seg.data == 1).any()
 
 
+def test_fss_masks_elsewhere(tiny_fss):
+    for mask in tiny_fss.glob('*/*.png'):
+        (tiny_fss / 'mine' / mask.parent.name).mkdir(parents=True, exist_ok=True)
+        mask.rename(tiny_fss / 'mine' / mask.parent.name / mask.name)
+    dataset = FSS1000Dataset(
+        data_root=str(tiny_fss),
+        split_dir=str(tiny_fss / 'splits'),
+        data_prefix=dict(seg_map_path='mine'),
+        test_mode=True,
+        pipeline=pipeline(32))
+    assert (dataset[0]['data_samples'].gt_sem_seg.data == 1).any()
+
+
 def test_lists_are_utf8(tiny_fss):
     """Also where the locale's encoding is another."""
     (tiny_fss / 'bus').rename(tiny_fss / 'büs')

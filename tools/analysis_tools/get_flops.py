@@ -9,7 +9,7 @@ import re
 from typing import Callable, Dict, Optional
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmfss.apis.configs import read_config
 from mmfss.registry import MODELS
+from mmfss.utils.cfg_options import CfgOptions
 
 # HSNet's paper, of ResNet-101 with each 4-D kernel
 PUBLISHED_GFLOPS = dict(
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         help='override settings of the config, as key=value')
 
 

@@ -30,7 +30,8 @@ def publish(in_file: str, out_file: str) -> None:
         ValueError: The file has no weights, none of a backbone
             (``save_backbone=False``), or a weight too large for float16.
     """
-    weights = load_from_local(in_file, map_location='cpu').get('state_dict')
+    checkpoint = load_from_local(in_file, map_location='cpu')
+    weights = isinstance(checkpoint, dict) and checkpoint.get('state_dict')
     if not weights:
         raise ValueError(f'{in_file} has no state_dict: it is no checkpoint of a run.')
     if not any(name.startswith('backbone.') for name in weights):
