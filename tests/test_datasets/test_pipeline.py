@@ -84,27 +84,18 @@ def test_coco_episode(tiny_coco):
 
 @pytest.mark.parametrize('cls, fixture, masks', [
     (PASCAL5iDataset, 'tiny_voc', 'SegmentationClassAug'),
-    (COCO20iDataset, 'tiny_coco', 'annotations')])
+    (COCO20iDataset, 'tiny_coco', 'annotations'),
+    (FSS1000Dataset, 'tiny_fss', '')])
 def test_masks_elsewhere(cls, fixture, masks, request):
     """Where the photos are need not be said again."""
     root = request.getfixturevalue(fixture)
-    (root / masks).rename(root / 'mine')
+    for mask in list((root / masks).rglob('*.png')):
+        moved = root / 'mine' / mask.relative_to(root / masks)
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        mask.rename(moved)
     dataset = cls(
         data_root=str(root),
         split_dir=str(root / 'splits'),
-        data_prefix=dict(seg_map_path='mine'),
-        test_mode=True,
-        pipeline=pipeline(32))
-    assert (dataset[0]['data_samples'].gt_sem_seg.data == 1).any()
-
-
-def test_fss_masks_elsewhere(tiny_fss):
-    for mask in tiny_fss.glob('*/*.png'):
-        (tiny_fss / 'mine' / mask.parent.name).mkdir(parents=True, exist_ok=True)
-        mask.rename(tiny_fss / 'mine' / mask.parent.name / mask.name)
-    dataset = FSS1000Dataset(
-        data_root=str(tiny_fss),
-        split_dir=str(tiny_fss / 'splits'),
         data_prefix=dict(seg_map_path='mine'),
         test_mode=True,
         pipeline=pipeline(32))
