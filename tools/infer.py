@@ -82,6 +82,9 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'there are {len(args.support)} --support and '
                      f'{len(args.class_name)} --class-name: give one of each per '
                      'class')
+    if len(set(args.class_name)) < len(args.class_name):
+        parser.error('each --class-name once: all images of a class follow one '
+                     '--support')
     if not args.support and not args.load_support:
         parser.error('give --support or --load-support')
     if args.score_supports and not args.support:
@@ -149,6 +152,12 @@ def infer(args: argparse.Namespace) -> dict:
     inferencer = FewShotInferencer(args.model, args.weights, args.device)
     if args.load_support:
         inferencer.load_support(args.load_support)
+        both = set(args.class_name).intersection(inferencer.classes)
+        if both:
+            raise ValueError(
+                f'{args.load_support} has the class {", ".join(sorted(both))} '
+                'already, to which images cannot be added: give another '
+                '--class-name.')
     for pairs, name in zip(args.support, args.class_name):
         images, masks = zip(*map(split_pair, pairs))
         inferencer.fit(images, masks, name)

@@ -12,6 +12,11 @@ from mmengine.runner import Runner
 # What a Runner reads from a config
 _SETTINGS = {*signature(Runner).parameters, 'activation_checkpointing', 'compile',
              'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'}
+# and in those that it reads itself
+_INNER = dict(
+    auto_scale_lr=['enable', 'base_batch_size'],
+    env_cfg=['cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'],
+    randomness=['seed', 'diff_rank_seed', 'deterministic'])
 ZOO = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), 'zoo')
 
 
@@ -32,12 +37,16 @@ def read_config(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
 
     Raises:
         FileNotFoundError: There is no such file or model; names those like it.
-        ValueError: An option would change nothing.
+        ValueError: An option would change nothing, or an item of a list that is
+            not there.
     """
     cfg = _read(path)
     for option in options or {}:
         _check_option(cfg, option)
-    cfg.merge_from_dict(options or {})
+    try:
+        cfg.merge_from_dict(options or {})
+    except KeyError as error:
+        raise ValueError(f'--cfg-options: {error.args[0]}') from error
     return cfg
 
 
@@ -62,7 +71,11 @@ def _read(path: str) -> Config:
 
 def _check_option(cfg: Config, option: str) -> None:
     """Refuse what nothing reads: a typing error, or a variable of the file."""
-    key = option.split('.')[0]
+    key, *inner = option.split('.')
+    known = _INNER.get(key)
+    if known and inner and inner[0] not in known:
+        raise ValueError(f'--cfg-options {option}: {key} has no {inner[0]}, but '
+                         f'{", ".join(known)}.')
     if key in _SETTINGS:
         return
     if key not in cfg:

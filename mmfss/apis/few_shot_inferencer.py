@@ -67,6 +67,9 @@ class FewShotInferencer(BaseInferencer):
                  scope: str = 'mmfss',
                  show_progress: bool = True) -> None:
         init_default_scope(scope)
+        if (device is not None and torch.device(device).type == 'cuda'
+                and not torch.cuda.is_available()):
+            raise ValueError(f'device={str(device)!r}: there is no CUDA here.')
         if isinstance(model, (str, os.PathLike)):
             model = read_config(os.fspath(model))
         elif not isinstance(model, (dict, Config)):

@@ -118,7 +118,7 @@ class COCO20iDataset(EpisodicDataset):
 
     def default_num_episodes(self) -> int:
         """The benchmark's 1000 in testing, the distinct images in training."""
-        return 1000 if self.test_mode else len(self._files)
+        return 1000 if self.test_mode else len(self.pictures)
 
     def _image(self, split: str, image_id: int) -> dict:
         stem = f'{split}/COCO_{split}_{image_id:012d}'

@@ -1,10 +1,12 @@
 import os
 import os.path as osp
+import random
 from abc import abstractmethod
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import List, Optional, Set, Tuple, Union
+from typing import Iterator, List, Optional, Set, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -25,7 +27,8 @@ class EpisodicDataset(BaseDataset):
 
     - **Training** (``test_mode=False``): ``dataset[epoch, n]`` is a pure
       function of ``(seed, epoch, n)``. Every entry is the query once per epoch,
-      in an order shuffled anew for each. Use it with
+      in an order shuffled anew for each. Transforms that draw from ``random`` or
+      ``np.random`` find both seeded with these three. Use it with
       ``sampler=dict(type='EpisodeSampler')``, which hands out ``(epoch, n)``.
     - **Testing** (``test_mode=True``): ``dataset[n]`` is the n-th of a fixed
       list, drawn once from NumPy's legacy generator seeded with ``seed``.
@@ -48,7 +51,8 @@ class EpisodicDataset(BaseDataset):
             has no effect.
 
     Attributes:
-        DATA_PREFIX (dict): The usual ``data_prefix`` of a subclass.
+        DATA_PREFIX (dict): The usual ``data_prefix`` of a subclass, with all
+            keys that it knows.
 
     Raises:
         FileNotFoundError: The data root, or a file of the lists, is not there.
@@ -79,6 +83,11 @@ class EpisodicDataset(BaseDataset):
         self.protocol = Protocol.get(protocol)
         # the lists are small, and drawing reads all of a class
         kwargs['serialize_data'] = False
+        unknown = ', '.join(data_prefix.keys() - self.DATA_PREFIX.keys())
+        if unknown:
+            raise ValueError(
+                f'{type(self).__name__}: data_prefix has no {unknown}, but '
+                f'{", ".join(self.DATA_PREFIX)}.')
         super().__init__(data_prefix={**self.DATA_PREFIX, **data_prefix}, **kwargs)
 
     @abstractmethod
@@ -108,8 +117,7 @@ class EpisodicDataset(BaseDataset):
         super().full_init()
         if not self.data_list:
             raise ValueError(f'{type(self).__name__}: the lists have no entry.')
-        self._files = {e['name']: e for e in self.data_list}
-        self._of_class = {e['class_id']: e for e in self.data_list}
+        self._entries = {(e['class_id'], e['name']): e for e in self.data_list}
         self._names = defaultdict(list)
         for entry in self.data_list:
             self._names[entry['class_id']].append(entry['name'])
@@ -160,7 +168,7 @@ class EpisodicDataset(BaseDataset):
     def pictures(self) -> Set[str]:
         """set[str]: Names of the images that the episodes can show."""
         if not self.test_mode:
-            return set(self._files)
+            return {e['name'] for e in self.data_list}
         return {
             name for _, episode in self.episodes
             for name in (episode.query, *episode.supports)
@@ -247,18 +255,18 @@ class EpisodicDataset(BaseDataset):
         """
         episode = self.get_episode(idx)
         class_name = self._metainfo['classes'][episode.class_id]
-        of_class = self._of_class[episode.class_id]
         images = [
             dict(
                 name=name,
-                img_path=self._files[name]['img_path'],
-                seg_map_path=self._files[name]['seg_map_path'],
-                class_name=of_class.get('class_name', class_name),
-                class_value=of_class['class_value'],
-                foreground_from=self._files[name].get('foreground_from', 1),
-                num_classes=self._files[name].get(
-                    'num_classes', len(self._metainfo['classes'])))
+                img_path=entry['img_path'],
+                seg_map_path=entry['seg_map_path'],
+                class_name=entry.get('class_name', class_name),
+                class_value=entry['class_value'],
+                foreground_from=entry.get('foreground_from', 1),
+                num_classes=entry.get('num_classes',
+                                      len(self._metainfo['classes'])))
             for name in (episode.query, *episode.supports)
+            for entry in [self._entries[episode.class_id, name]]
         ]
         return dict(
             query=images[0],
@@ -271,7 +279,9 @@ class EpisodicDataset(BaseDataset):
 
     def __getitem__(self, idx: Union[int, Tuple[int, int]]) -> dict:
         """The episode at an index, after the pipeline."""
-        return self.pipeline(self.get_data_info(idx))
+        info = self.get_data_info(idx)
+        with _seeded(info['seed'], *(idx if isinstance(idx, tuple) else (idx, ))):
+            return self.pipeline(info)
 
     @force_full_init
     def __len__(self) -> int:
@@ -304,8 +314,9 @@ class EpisodicDataset(BaseDataset):
             FileNotFoundError: A file is missing.
             ValueError: An image cannot be read, or its mask has another size.
         """
+        pairs = {(e['img_path'], e['seg_map_path']): e for e in self.data_list}
         entries = [  # of a remote backend: found out when loading
-            e for e in self._files.values()
+            e for e in pairs.values()
             if '://' not in e['img_path'] and '://' not in e['seg_map_path']
         ]
         listed = {}
@@ -356,6 +367,19 @@ def _size(path: str, what: str, source: str) -> Tuple[int, int]:
         raise ValueError(
             f'{path} (named by {source}) is not a readable {what}: {error}. '
             'Replace the file.') from error
+
+
+@contextmanager
+def _seeded(*key: int) -> Iterator[None]:
+    """Python's and NumPy's random numbers follow from the key in the block."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(str(key))
+    np.random.seed(key)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 @lru_cache(maxsize=4)

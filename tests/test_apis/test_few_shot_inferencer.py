@@ -225,6 +225,12 @@ def test_never_with_random_weights(weights):
         FewShotInferencer(None, weights)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is CUDA')
+def test_without_cuda(weights):
+    with pytest.raises(ValueError, match="device='cuda': there is no CUDA here"):
+        FewShotInferencer(CONFIG, weights, 'cuda')
+
+
 def test_unknown_config(weights):
     with pytest.raises(FileNotFoundError,
                        match='hsnet_resnet50_pascal5i_fold1.py'):

@@ -1,6 +1,7 @@
 """What may be given as an image or a mask, and what is said of the rest."""
 import os
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,6 +33,10 @@ def test_modes(teapot, photo, tmp_path):
     Image.fromarray(np.full((50, 60), 40000, np.uint16)).save(tmp_path / '16.png')
     with pytest.raises(ValueError, match='16.png has 16 or 32 bits'):
         teapot(tmp_path / '16.png')
+    for name in ('16rgb.png', '16rgb.tif'):
+        cv2.imwrite(str(tmp_path / name), np.full((50, 60, 3), 4000, np.uint16))
+        with pytest.raises(ValueError, match=f'{name} has 16 bits per channel'):
+            teapot(tmp_path / name)
 
 
 @pytest.mark.parametrize('image, message', [
@@ -82,8 +87,9 @@ def test_masks_that_are_meant(inferencer, photo, tmp_path):
     results = [
         masks(inferencer.fit(photo('teapot/00'), mask)(
             photo('teapot/01'), presence_thr=0))
-        for mask in (photo('teapot/00', 'masks'), grey, grey * 7., colours,
-                     transparent, tmp_path / 'rgb.png', tmp_path / 'bits.png')
+        for mask in (photo('teapot/00', 'masks'), grey, grey * 7., grey * .5,
+                     grey * -1, colours, transparent, tmp_path / 'rgb.png',
+                     tmp_path / 'bits.png')
     ]
     assert all(same(results[0], other) for other in results[1:])
 

@@ -101,6 +101,13 @@ def test_tool(infer, weights, photo, tmp_path):
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as image:
         assert np.array(image).any()
+    for options, message in (
+        (['--support', pair[0], '--class-name', 'teapot'], 'each --class-name once'),
+        (['--load-support', 'mine.pth'], 'mine.pth has the class teapot already')):
+        code, _, error = infer(
+            CONFIG, weights, '--support', pair[1], '--class-name', 'teapot', *options,
+            '--query', photo('teapot/02'))
+        assert code and message in error
 
 
 @pytest.mark.parametrize('hint, expected', [

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmfss.datasets import (
     COCO20iDataset,
+    EpisodicDataset,
     FolderDataset,
     FSS1000Dataset,
     LoadFewShotMask,
@@ -100,6 +101,62 @@ def test_masks_elsewhere(cls, fixture, masks, request):
         test_mode=True,
         pipeline=pipeline(32))
     assert (dataset[0]['data_samples'].gt_sem_seg.data == 1).any()
+
+
+class MaskPerClass(EpisodicDataset):
+    """Three images, each with a mask of its own for each of two classes."""
+    METAINFO = dict(classes=('a', 'b'))
+
+    def load_data_list(self):
+        return [
+            dict(name=f'{n}', class_id=c, class_value=1 + n, num_classes=3,
+                 source='the test', img_path=f'{self.data_root}/{n}.png',
+                 seg_map_path=f'{self.data_root}/{c}_{n}.png')
+            for c in range(2) for n in range(3)
+        ]
+
+
+def test_a_mask_and_a_value_per_class_and_image(tmp_path):
+    for n in range(3):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f'{n}.png')
+        for c in range(2):
+            mask = np.zeros((32, 32), np.uint8)
+            mask[16 * c:16 * c + 16] = 1 + n
+            Image.fromarray(mask).save(tmp_path / f'{c}_{n}.png')
+    dataset = MaskPerClass(
+        data_root=str(tmp_path), test_mode=True, pipeline=pipeline(32))
+    assert len(dataset.pictures) == 3
+    for episode in dataset:
+        sample = episode['data_samples']
+        rows = 16 * ('a', 'b').index(sample.class_name)
+        for mask in (sample.gt_sem_seg.data[0], sample.support_masks[0]):
+            assert mask.sum() == 16 * 32 and mask[rows:rows + 16].all()
+    (tmp_path / '0_1.png').unlink()
+    with pytest.raises(FileNotFoundError, match='no mask .*0_1.png'):
+        dataset = MaskPerClass(data_root=str(tmp_path), test_mode=True)
+
+
+def test_random_transforms_follow_from_the_episode(tiny_voc):
+    """Not from what was drawn before: workers and resuming change nothing."""
+    transforms = pipeline(32)
+    transforms[0].transforms.append(
+        dict(type='mmseg.PhotoMetricDistortion'))
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc), split_dir=str(tiny_voc / 'splits'),
+        pipeline=transforms)
+
+    def query(*idx):
+        return dataset[idx]['inputs']['query']
+
+    state = np.random.get_state()[1].copy()
+    first = query(0, 0)
+    assert (np.random.get_state()[1] == state).all()
+    np.random.rand()
+    assert torch.equal(first, query(0, 0))
+    episode = dataset.get_episode((0, 0))
+    others = [query(epoch, n) for epoch in range(1, 9) for n in range(len(dataset))
+              if dataset.get_episode((epoch, n)).query == episode.query]
+    assert others and not any(torch.equal(first, other) for other in others)
 
 
 def test_lists_are_utf8(tiny_fss):

@@ -1,6 +1,7 @@
 """Images and masks from files, decoded in one way for all."""
 import io
 import os
+import re
 import warnings
 from http.client import HTTPException
 from typing import Union
@@ -24,7 +25,7 @@ def read_bytes(path: Union[str, os.PathLike]) -> bytes:
         raise ValueError(
             f'{path} cannot be read: {error.args[0]}:// is unknown. Give a file or '
             'an http or https URL.') from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ImportError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(f'{path} cannot be read: {reason}.') from error
     if not content:
@@ -36,7 +37,8 @@ def open_image(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
     """The decoded image, turned as its EXIF says.
 
     Raises:
-        ValueError: It is no image, or is damaged.
+        ValueError: It is no image, is damaged, or has colours of 16 bits, of which
+            Pillow would keep the upper 8 only.
     """
     if isinstance(source, Image.Image):
         return ImageOps.exif_transpose(source)
@@ -49,13 +51,22 @@ def open_image(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
         with warnings.catch_warnings():
             # large photos are fine: they are made smaller anyway
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            return ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+            image = Image.open(io.BytesIO(content))
+            # as Pillow names what it has to unpack
+            deep = image.mode[0] not in 'IF' and re.search(
+                ';16[BLN]', str(image.tile))
+            image = ImageOps.exif_transpose(image)
     except Exception as error:  # decoders raise anything for damaged files
         reason = ('of an unknown format' if isinstance(error, UnidentifiedImageError)
                   else str(error) or repr(error))
         raise ValueError(
             f'{source} is damaged or no image: {reason}. Replace the file.'
         ) from error
+    if deep:
+        raise ValueError(
+            f'{source} has 16 bits per channel, and which values are black and white '
+            'is unknown. Save it with 8 bits per channel.')
+    return image
 
 
 def read_mask(source: ImageType) -> np.ndarray:
@@ -95,7 +106,8 @@ def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:
     Args:
         mask (np.ndarray): ``(H, W)`` or ``(H, W, C)``; transparency, the last of
             2 or 4 channels, is ignored.
-        foreground_from (int): The least foreground value. Defaults to 1.
+        foreground_from (int): The least foreground value. Defaults to 1: any
+            but zero, also a fraction.
 
     Returns:
         np.ndarray: uint8, ``(H, W)``.
@@ -107,7 +119,8 @@ def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:
     if mask.ndim == 3:
         colours = 3 if mask.shape[-1] >= 3 else 1  # the rest is alpha
         mask = mask[..., :colours].max(axis=-1)
-    label = (mask >= foreground_from).astype(np.uint8)
+    label = (mask != 0 if foreground_from == 1 else
+             mask >= foreground_from).astype(np.uint8)
     if foreground_from > 1 and (mask.dtype != np.uint8
                                 or (mask.any() and not label.any())):
         raise ValueError(
