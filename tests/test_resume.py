@@ -105,6 +105,14 @@ def test_validation_that_was_killed_is_made_up_for(tmp_path):
     assert best.exists()
 
 
+def test_validation_at_dynamic_intervals_is_made_up_for(uninterrupted, tmp_path):
+    output = run(
+        'train.py', CONFIG, '--work-dir', tmp_path, '--resume',
+        uninterrupted / 'epoch_2.pth', cwd=tmp_path, options=[
+            *EPOCHS, 'train_cfg.val_interval=3', 'train_cfg.dynamic_intervals=[(1,1)]'])
+    assert 'Epoch(val) [2][7/7]' in output
+
+
 def test_resume_over_two_processes_without_the_backbone(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path / 'run')
     cut_off(tmp_path / 'run' / 'epoch_3.pth')

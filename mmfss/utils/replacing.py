@@ -17,6 +17,9 @@ def replacing(path: str) -> Iterator[str]:
     Args:
         path (str): The file; its folder is made if needed.
 
+    Raises:
+        IsADirectoryError: ``path`` is a folder.
+
     Yields:
         str: A name in the same folder to write to, ``path`` + ``TEMPORARY``.
 
@@ -29,6 +32,8 @@ def replacing(path: str) -> Iterator[str]:
         >>> os.listdir(folder)
         ['notes.txt']
     """
+    if osp.isdir(path):
+        raise IsADirectoryError(f'{path} is a folder. Name a file.')
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     temporary = f'{path}{TEMPORARY}'
     try:

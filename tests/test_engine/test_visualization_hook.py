@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import PixelData
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -52,6 +53,16 @@ def test_chosen_episodes_are_drawn_whatever_the_batch(runner, tmp_path, kwargs,
     hook.after_val_epoch(runner)
     files = sorted(p.name for p in tmp_path.rglob('*.png'))
     assert files == [f'val_{i:04d}_teapot_1shot_3.png' for i in drawn]
+
+
+def test_by_iterations_a_validation_is_named_after_them(runner, tmp_path):
+    runner._train_loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    hook = FewShotVisualizationHook(interval=1)
+    for runner.iter in (20, 40):
+        hook.after_val_iter(runner, 0, *batch([0], 1))
+        hook.after_val_epoch(runner)
+    files = sorted(p.name for p in tmp_path.rglob('*.png'))
+    assert files == [f'val_0000_teapot_1shot_{i}.png' for i in (20, 40)]
 
 
 def test_panels_have_the_photos_aspects(runner, tmp_path):

@@ -23,6 +23,18 @@ from mmfss.models.layers.limits import numbers_at_a_time
 KERNELS = [CenterPivotConv4d, FullConv4d, SeparableConv4d]
 
 
+class Gated(CenterPivotConv4d):
+
+    def forward(self, x):
+        return 0 * super().forward(x)
+
+
+def test_a_subclass_with_its_own_forward_correlates_by_it():
+    maps = torch.rand(1, 4, 5, 5), torch.rand(1, 4, 6, 6)
+    y = Gated(1, 2, 3).correlate(*([m] for m in maps))
+    assert y.shape == (1, 2, 5, 5, 6, 6) and not y.any()
+
+
 @pytest.mark.parametrize('kernel, stride', [(3, 1), (3, 2), (5, 4), (1, 3)])
 @pytest.mark.parametrize('grid', [(5, 4, 13, 12), (3, 6, 2, 1), (4, 4, 1, 7)])
 def test_center_pivot_is_a_sum_of_two_plane_convolutions(kernel, stride, grid):

@@ -51,6 +51,11 @@ class FeatureCacheHook(Hook):
             f'Feature cache ({mode}): {passes} backbone passes for '
             f'{passes + memory + disk} images; {memory} came from memory, {disk} '
             'from disk.')
+        if mode == 'train' and runner.epoch > 0 and not memory + disk:
+            runner.logger.warning(
+                'The feature cache served no image of this epoch: it is too small, or '
+                'the pipeline changes the images at random. Without it '
+                '(model.feature_cache=None) training is as fast.')
 
     def _announce(self, runner, cache: FeatureCache, mode: str) -> None:
         """After the first batch, when the size of a picture's maps is known."""

@@ -5,6 +5,7 @@ import mmcv
 import numpy as np
 from mmengine.dist import gather_object
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 
 from mmfss.registry import HOOKS
 from mmfss.structures import FewShotDataSample
@@ -63,7 +64,11 @@ class FewShotVisualizationHook(Hook):
         """Hand the pictures of all processes to the backends."""
         # a run that only validates has no epoch
         trains = not isinstance(runner._train_loop, dict) and runner._train_loop
-        self._flush(runner, runner.epoch if trains else 0)
+        step = 0
+        if trains:
+            by_iter = isinstance(trains, IterBasedTrainLoop)
+            step = runner.iter if by_iter else runner.epoch
+        self._flush(runner, step)
 
     def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         """Hand the pictures of all processes to the backends."""

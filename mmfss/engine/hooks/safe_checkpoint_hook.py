@@ -2,12 +2,13 @@ import os
 import os.path as osp
 import re
 from glob import escape, glob
+from inspect import signature
 from typing import Callable, Collection, List, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import CheckpointLoader, IterBasedTrainLoop
+from mmengine.runner import CheckpointLoader, IterBasedTrainLoop, Runner
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import HOOKS
@@ -24,6 +25,7 @@ class SafeCheckpointHook(CheckpointHook):
       is killed while it saves would have none.)
     - Resuming without a path takes the newest file that can be loaded, and says
       which; mmengine takes the one named in ``last_checkpoint``, whole or not.
+    - A run resumed from a file of another folder leaves that folder's best file.
     - A resumed run validates first: a checkpoint is older than its validation,
       in which the run may have been killed.
 
@@ -32,6 +34,10 @@ class SafeCheckpointHook(CheckpointHook):
             Loading one takes the backbone from ``model.backbone.init_cfg``.
             Defaults to True: a file of its own that needs no other.
         **kwargs: As of mmengine's ``CheckpointHook``, on a local disk.
+
+    Raises:
+        TypeError: An argument is neither known to it nor to
+            ``Runner.save_checkpoint``.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(
@@ -42,6 +48,10 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, save_backbone: bool = True, **kwargs) -> None:
         super().__init__(backend_args=dict(backend='checkpoint'), **kwargs)
         self.save_backbone = save_backbone
+        unknown = self.args.keys() - signature(Runner.save_checkpoint).parameters.keys()
+        if unknown:  # else found out by the first save
+            raise TypeError(
+                f'default_hooks.checkpoint has no argument {", ".join(unknown)}.')
 
     def before_run(self, runner) -> None:
         """Choose the file to resume from, if none is named."""
@@ -65,6 +75,7 @@ class SafeCheckpointHook(CheckpointHook):
             ValueError: ``save_best`` names no figure of ``MultiShotValLoop``.
         """
         super().before_train(runner)
+        self._forget_best_elsewhere()
         shots = getattr(runner.val_loop, 'dataloaders', None)
         if shots:
             self._check_best(shots)
@@ -72,6 +83,7 @@ class SafeCheckpointHook(CheckpointHook):
         done, end = runner.epoch, runner.max_epochs
         if isinstance(loop, IterBasedTrainLoop):
             done, end = runner.iter, runner.max_iters
+        loop._decide_current_val_interval()
         if (runner.val_loop is not None and done >= max(1, loop.val_begin)
                 and (done % loop.val_interval == 0 or done == end)):
             self.last_ckpt = runner._load_from
@@ -81,12 +93,14 @@ class SafeCheckpointHook(CheckpointHook):
         """Refuse to resume from what is no state of a training.
 
         Raises:
-            ValueError: It has weights only.
+            ValueError: It has weights only, as the best files have.
         """
-        if runner._resume and 'iter' not in checkpoint.get('meta', {}):
+        if runner._resume and not ('iter' in checkpoint.get('meta', {})
+                                   and 'optimizer' in checkpoint):
             raise ValueError(
                 f'{runner._load_from} has weights only, no state of a training to '
-                'go on from. To start a new one from them: --cfg-options '
+                'go on from (best_*.pth never has one, epoch_*.pth and iter_*.pth '
+                'usually do). To start a new one from them: --cfg-options '
                 f'load_from={runner._load_from}, without --resume.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -105,6 +119,20 @@ class SafeCheckpointHook(CheckpointHook):
                     'numbers of supports the figures are '
                     f'{", ".join(f"mIoU{ending}" for ending in endings)} and the '
                     'like. Name one of them.')
+
+    def _forget_best_elsewhere(self) -> None:
+        """Of a resumed run, the best file is the one in this run's folder."""
+
+        def here(path):
+            path = path and osp.join(self.out_dir, osp.basename(path))
+            return path if path and osp.isfile(path) else None
+
+        if hasattr(self, 'best_ckpt_path'):
+            self.best_ckpt_path = here(self.best_ckpt_path)
+        if hasattr(self, 'best_ckpt_path_dict'):
+            self.best_ckpt_path_dict = {
+                key: here(path) for key, path in self.best_ckpt_path_dict.items()
+            }
 
     def _newest(self, runner) -> Optional[str]:
         """The newest file of a run that can be loaded."""
