@@ -284,10 +284,19 @@ def test_training_with_a_feature_cache(tmp_path):
 
 def test_resume_from_a_named_checkpoint(trained, tmp_path):
     work_dir, _ = trained
+
+    def listed():
+        return sorted(work_dir.glob('*.pth'))
+
+    before = listed()
+    assert any('best_mIoU' in path.name for path in before)
     output = run(
         'train.py', CONFIG, '--work-dir', tmp_path, '--resume',
-        work_dir / 'epoch_2.pth', cwd=tmp_path, options=['train_cfg.max_epochs=3'])
+        work_dir / 'epoch_2.pth', cwd=tmp_path, options=[
+            'train_cfg.max_epochs=3', 'model.decode_head.foreground_bias=2'])
     assert 'resumed epoch: 2, iter: 4' in output
+    # that is better; the best file of the other run stays
+    assert list(tmp_path.glob('best_mIoU_*.pth')) and before == listed()
     # the config that a resumed run dumps can be tested with
     output = run(
         'test.py', tmp_path / 'hsnet_mobilenetv2_objects30.py',
@@ -450,10 +459,13 @@ def test_cross_validation(trained, tmp_path):
     assert rows[3][6] == f'{report["mIoU"]:.1f}'
     assert (tmp_path / 'cv' / 'cross_validation.png').stat().st_size > 1000
     assert (tmp_path / 'cv' / 'cross_validation.csv').is_file()
-    # another checkpoint: the reports there are out of date
-    os.utime(work_dir / 'epoch_2.pth', (1, 1))
     command[command.index('--shots') + 2:command.index('--work-dir')] = []
-    assert 'Epoch(test)' in cross_validate()
+    # another checkpoint, another config: the reports there are out of date
+    os.utime(work_dir / 'epoch_2.pth', (1, 1))
+    assert cross_validate().count('Evaluating under') == 4
+    with open(tmp_path / 'hsnet_resnet50_pascal5i_fold1.py', 'a') as file:
+        file.write('model = dict(decode_head=dict(foreground_bias=1))\n')
+    assert cross_validate().count('Evaluating under') == 1
 
 
 @pytest.mark.parametrize('options, message', [
@@ -464,6 +476,13 @@ def test_cross_validation(trained, tmp_path):
      'There is no checkpoint nowhere.pth'),
     (['load_from=nowhere.pth'], 'There is no checkpoint nowhere.pth'),
     (['lr'], 'expected key=value, not lr'),
+    (['auto_scale_lr.enabled=True'], 'auto_scale_lr has no enabled, but enable, '),
+    (['custom_hooks.9.type=EarlyStoppingHook'],
+     'train.py: --cfg-options: Index 9 exceeds the length of list'),
+    (['default_hooks.checkpoint.max_keep_ckpt=1'],
+     'default_hooks.checkpoint has no argument max_keep_ckpt.'),
+    (['train_dataloader.dataset.data_prefix.image_path=mine'],
+     'data_prefix has no image_path, but img_path, seg_map_path.'),
     (['train_dataloder.batch_size=2'],
      'there is no setting train_dataloder. Near: train_dataloader'),
     (['max_epochs=3'], 'nothing would change. Set train_cfg.max_epochs.'),
@@ -486,6 +505,21 @@ def test_resuming_from_weights(tmp_path):
                  cwd=tmp_path, ok=False)
     assert f'{weights} has weights only' in output
     assert f'load_from={weights}, without --resume' in output
+
+
+def test_resuming_from_the_best(trained, tmp_path):
+    """It has an epoch, but no optimizer's state."""
+    best, = trained[0].glob('best_*.pth')
+    output = run('train.py', CONFIG, '--work-dir', tmp_path, '--resume', best,
+                 cwd=tmp_path, ok=False)
+    assert f'{best} has weights only' in output
+
+
+@pytest.mark.parametrize('option', ['--report', '--contact-sheet'])
+def test_a_folder_in_place_of_a_file(option, tmp_path):
+    output = run('test.py', CONFIG, 'any.pth', option, tmp_path, cwd=tmp_path,
+                 ok=False)
+    assert f'error: {tmp_path} is a folder: name a file' in output
 
 
 @pytest.mark.parametrize('command, message', [

@@ -12,11 +12,13 @@ its place.
 import argparse
 import csv
 import glob
+import hashlib
 import json
 import os.path as osp
 import subprocess
 import sys
 
+from mmfss.apis.configs import read_config
 from mmfss.utils import replacing
 
 HERE = osp.dirname(osp.abspath(__file__))
@@ -95,10 +97,16 @@ def test_fold(args: argparse.Namespace, root: str, shot: int, fold) -> dict:
 
 def what_is_asked(args: argparse.Namespace, fold) -> dict:
     """What a report must be of to be used again."""
+    config = osp.abspath(args.config.replace('{}', str(fold)))
+    try:
+        text = read_config(config).pretty_text
+    except FileNotFoundError as error:
+        sys.exit(f'cross_validate.py: {error}')
     asked = dict(
         checkpoint=None,
         saved=None,
-        config=osp.abspath(args.config.replace('{}', str(fold))),
+        config=config,
+        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
         options=args.cfg_options)
     if args.untrained:
         return asked

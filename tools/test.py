@@ -1,5 +1,6 @@
 """Test a few-shot segmentor on its fixed list of episodes."""
 import argparse
+import os.path as osp
 import sys
 
 import torch
@@ -41,6 +42,9 @@ def parse_args() -> argparse.Namespace:
         'has no other')
     add_common_arguments(parser)
     args = parser.parse_args()
+    for path in (args.report, args.contact_sheet):
+        if path and osp.isdir(path):  # before the test, not after it
+            parser.error(f'{path} is a folder: name a file')
     if not args.checkpoint and args.launcher != 'none':
         # DDP refuses a model without anything to train
         parser.error('without a checkpoint there is one process: leave --launcher '
