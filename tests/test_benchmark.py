@@ -19,6 +19,7 @@ TOOLS = REPO / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))
 
 import benchmark  # noqa: E402
+import benchmark_dataloader  # noqa: E402
 import benchmark_sweep  # noqa: E402
 from contender import Contender  # noqa: E402
 from contender import episodes as photos  # noqa: E402
@@ -281,11 +282,46 @@ def test_sweep(monkeypatch, tmp_path, capsys):
     (benchmark, ['--out', 'nowhere/figures.json'], "there is no folder 'nowhere'"),
     (benchmark_sweep, ['--sides', 0], 'are at least 1'),
     (benchmark_sweep, ['--out', 'nowhere/s.json'], "there is no folder 'nowhere'"),
+    (benchmark_dataloader, ['--workers', -1], 'are at least 0'),
+    (benchmark_dataloader, ['--batches', 17], 'more than twice the --workers'),
+    (benchmark_dataloader, ['--out', 'nowhere/s.json'], "no folder 'nowhere'"),
 ])
 def test_wrong_options(monkeypatch, capsys, module, args, message):
     with pytest.raises(SystemExit):
         call(module, monkeypatch, *args)
     assert message in capsys.readouterr().err
+
+
+def test_data_loader(monkeypatch, tmp_path, capsys):
+    out = tmp_path / 'loading.json'
+    call(benchmark_dataloader, monkeypatch, '--workers', '0', '1',
+         '--batches', '5', '--repeats', '2', '--out', str(out))
+    assert [line.split('|')[1].strip() for line in
+            capsys.readouterr().out.splitlines() if line.startswith('|')
+            ] == ['workers', '0', '1']
+    alone, one = json.loads(out.read_text())['workers'].values()
+    assert alone['workers']['median'] == 0
+    # the work moves from the main process to the worker
+    assert one['workers']['min'] > one['main']['max'] > 0
+    assert alone['main']['min'] > one['main']['max']
+    assert len(one['wall']['samples']) == 2
+
+
+@pytest.mark.parametrize('loader', ['train', 'test'])
+def test_loaders_of_any_number_of_workers_have_the_same_batches(loader):
+    args = Namespace(config=CONFIG, cfg_options=None, loader=loader, batches=3,
+                     workers=[0, 2])
+    loaders = benchmark_dataloader.loaders(args, benchmark_dataloader.read(args))
+    names = [[[s.sample_idx for s in batch['data_samples']] for batch in loader]
+             for loader in loaders.values()]
+    assert names[0] == names[1]
+    assert len(names[0]) == 3
+
+
+def test_data_loader_without_data_is_told(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match=f'{tmp_path}/none'):
+        call(benchmark_dataloader, monkeypatch, '--cfg-options',
+             f'test_dataloader.dataset.data_root={tmp_path}/none')
 
 
 def test_pipeline_without_resize_is_told(tmp_path):

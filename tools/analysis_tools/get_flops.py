@@ -42,13 +42,18 @@ def parse_args() -> argparse.Namespace:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every tool needs that runs a model on images of some size."""
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         '--shape',
         type=int,
         nargs='+',
         default=[400],
         help='side of the images, or their height and width (default: 400)')
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the config and what overrides it."""
+    parser.add_argument('config', help='config file')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -65,16 +70,22 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace,
     args.shape = (args.shape * 2)[:2]
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def read(args: argparse.Namespace) -> Config:
     """Read ``args.config``, apply ``--cfg-options`` and enter its scope."""
     try:
         cfg = read_config(args.config, args.cfg_options)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config of a model with a pyramid."""
+    cfg = read(args)
     if 'neck' not in cfg.model:
         raise SystemExit(f'{args.config}: its model, {cfg.model.type}, has no '
                          'neck, and there is no pyramid to measure.')
-    init_default_scope(cfg.default_scope)
     return cfg
 
 
