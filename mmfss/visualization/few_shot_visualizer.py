@@ -1,3 +1,4 @@
+from functools import lru_cache
 from typing import Sequence, Tuple, Union
 
 import cv2
@@ -95,7 +96,7 @@ class FewShotVisualizer(Visualizer):
         side = max(mask.shape)
         canvas = Image.fromarray(picture)
         draw = ImageDraw.Draw(canvas)
-        font, y = ImageFont.load_default(max(12, side // 40)), 0
+        font, y = _font(max(12, side // 40)), 0
         for index in np.unique(mask[mask > 0]):
             box = draw.textbbox((4, y + 4), classes[index - 1], font=font)
             draw.rectangle((0, y, box[2] + 4, box[3] + 4), tuple(colors[index - 1]))
@@ -121,12 +122,20 @@ class FewShotVisualizer(Visualizer):
                                       cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(image, outline, -1, color, thickness=2)
 
-        font = ImageFont.load_default(14)
+        font = _font(13)
         width = max(size[0], int(font.getlength(title)) + 4)
         canvas = Image.new('RGB', (width + 4, size[1] + 22), 'white')
         canvas.paste(Image.fromarray(image), (2, 20))
         ImageDraw.Draw(canvas).text((4, 1), title, fill=color, font=font)
         return np.asarray(canvas)
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """matplotlib's (``font.sans-serif`` of its settings), which is not Latin only."""
+    # takes a third of a second
+    from matplotlib.font_manager import FontProperties, findfont
+    return ImageFont.truetype(findfont(FontProperties()), size)
 
 
 def foreground_iou(pred: Union[Tensor, np.ndarray],

@@ -1,6 +1,7 @@
 import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import IterBasedTrainLoop
@@ -121,3 +122,13 @@ def test_boundary_is_left_out_of_the_iou(runner):
     other.gt_sem_seg.data[:, 16:] = 0
     worse = runner.visualizer.draw_episode(images, [images], other)
     assert (whole[title] != worse[title]).any()
+
+
+def test_class_names_need_not_be_latin():
+    image, mask = np.zeros((200, 300, 3), np.uint8), np.ones((200, 300), np.uint8)
+    pictures = [
+        FewShotVisualizer().draw_classes(image, mask, [name], [(255, 0, 0)])
+        for name in ('кот', 'пес', 'γάτα', 'σκύλ')
+    ]
+    pictures = {picture.tobytes() for picture in pictures}
+    assert len(pictures) == 4  # not the same boxes in place of letters
