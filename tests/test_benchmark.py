@@ -283,7 +283,7 @@ def test_sweep(monkeypatch, tmp_path, capsys):
     (benchmark_sweep, ['--sides', 0], 'are at least 1'),
     (benchmark_sweep, ['--out', 'nowhere/s.json'], "there is no folder 'nowhere'"),
     (benchmark_dataloader, ['--workers', -1], 'are at least 0'),
-    (benchmark_dataloader, ['--batches', 17], 'more than twice the --workers'),
+    (benchmark_dataloader, ['--batches', 65], 'more than 8 times the --workers'),
     (benchmark_dataloader, ['--out', 'nowhere/s.json'], "no folder 'nowhere'"),
 ])
 def test_wrong_options(monkeypatch, capsys, module, args, message):
@@ -295,7 +295,7 @@ def test_wrong_options(monkeypatch, capsys, module, args, message):
 def test_data_loader(monkeypatch, tmp_path, capsys):
     out = tmp_path / 'loading.json'
     call(benchmark_dataloader, monkeypatch, '--workers', '0', '1',
-         '--batches', '5', '--repeats', '2', '--out', str(out))
+         '--batches', '12', '--repeats', '2', '--out', str(out))
     assert [line.split('|')[1].strip() for line in
             capsys.readouterr().out.splitlines() if line.startswith('|')
             ] == ['workers', '0', '1']
@@ -312,7 +312,7 @@ def test_loaders_of_any_number_of_workers_have_the_same_batches(loader):
     args = Namespace(config=CONFIG, cfg_options=None, loader=loader, batches=3,
                      workers=[0, 2])
     loaders = benchmark_dataloader.loaders(args, benchmark_dataloader.read(args))
-    names = [[[s.sample_idx for s in batch['data_samples']] for batch in loader]
+    names = [[[s.sample_idx for s in batch['data_samples']] for batch, *_ in loader]
              for loader in loaders.values()]
     assert names[0] == names[1]
     assert len(names[0]) == 3

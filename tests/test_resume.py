@@ -1,12 +1,13 @@
 """Training that is killed goes on as if nothing had happened."""
 import os
 import shutil
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.fileio import get_file_backend
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 
 from mmfss.engine.hooks import SafeCheckpointHook
 from tests.test_distributed import NO_VALIDATION
@@ -103,6 +104,49 @@ def test_validation_that_was_killed_is_made_up_for(tmp_path):
                  cwd=tmp_path, options=options)
     assert 'Epoch(val) [1][7/7]' in output and 'Epoch(train)' not in output
     assert best.exists()
+    output = run('train.py', CONFIG, '--work-dir', tmp_path, '--resume', best,
+                 cwd=tmp_path, options=options, ok=False)
+    assert 'best_mIoU_epoch_1.pth has weights only' in output.replace('\n', ' ')
+
+
+@pytest.mark.parametrize('resumed_in, expected', [
+    ('first', 'first/best_mIoU_epoch_1.pth'),
+    ('moved', 'moved/best_mIoU_epoch_1.pth'),  # the folder has another name now
+    ('other', None),
+])
+def test_the_best_file_of_another_run_is_not_touched(tmp_path, resumed_in, expected):
+    for folder in ('first', 'moved', 'other'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'best_mIoU_epoch_1.pth').touch()
+    source = 'first' if resumed_in == 'other' else resumed_in
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path / resumed_in), logger=MMLogger.get_current_instance(),
+        message_hub=MessageHub.get_instance(f'best {resumed_in}'), val_loop=None,
+        train_loop=SimpleNamespace(_decide_current_val_interval=lambda: None),
+        epoch=1, max_epochs=2, _load_from=str(tmp_path / source / 'epoch_1.pth'))
+    for info in ('best_ckpt', 'best_ckpt_mIoU', 'best_ckpt_FB-IoU'):
+        runner.message_hub.update_info(
+            info, str(tmp_path / 'first' / 'best_mIoU_epoch_1.pth'))
+    expected = expected and str(tmp_path / expected)
+    one = SafeCheckpointHook(save_best='mIoU')
+    one.before_train(runner)
+    assert one.best_ckpt_path == expected
+    two = SafeCheckpointHook(save_best=['mIoU', 'FB-IoU'], rule='greater',
+                             published_keys=['state_dict'])
+    two.before_train(runner)
+    assert two.best_ckpt_path_dict == {'mIoU': expected, 'FB-IoU': expected}
+    if expected is None:
+        two.after_train(runner)  # there is nothing to publish
+
+
+@pytest.mark.parametrize('save_optimizer', [True, False])
+def test_a_file_without_optimizer_is_resumed_from_if_so_configured(save_optimizer):
+    runner = SimpleNamespace(_resume=True, _load_from='epoch_1.pth')
+    hook = SafeCheckpointHook(save_optimizer=save_optimizer)
+    checkpoint = dict(meta=dict(iter=3), state_dict={})
+    with pytest.raises(ValueError, match='save_optimizer=False') if (
+            save_optimizer) else nullcontext():
+        hook.after_load_checkpoint(runner, checkpoint)
 
 
 def test_validation_at_dynamic_intervals_is_made_up_for(uninterrupted, tmp_path):

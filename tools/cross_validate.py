@@ -21,6 +21,7 @@ import sys
 from mmfss.apis.configs import read_config
 from mmfss.utils import replacing
 
+READ_BY_TEST = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg')
 HERE = osp.dirname(osp.abspath(__file__))
 PUBLISHED = osp.join(HERE, 'analysis_tools', 'published.csv')
 FOLDS = ('fold0', 'fold1', 'fold2', 'fold3')
@@ -99,9 +100,11 @@ def what_is_asked(args: argparse.Namespace, fold) -> dict:
     """What a report must be of to be used again."""
     config = osp.abspath(args.config.replace('{}', str(fold)))
     try:
-        text = read_config(config).pretty_text
+        cfg = read_config(config).to_dict()
     except FileNotFoundError as error:
         sys.exit(f'cross_validate.py: {error}')
+    text = json.dumps([cfg.get(key) for key in READ_BY_TEST], sort_keys=True,
+                      default=str)
     asked = dict(
         checkpoint=None,
         saved=None,

@@ -152,12 +152,9 @@ def infer(args: argparse.Namespace) -> dict:
     inferencer = FewShotInferencer(args.model, args.weights, args.device)
     if args.load_support:
         inferencer.load_support(args.load_support)
-        both = set(args.class_name).intersection(inferencer.classes)
-        if both:
-            raise ValueError(
-                f'{args.load_support} has the class {", ".join(sorted(both))} '
-                'already, to which images cannot be added: give another '
-                '--class-name.')
+        for name in set(args.class_name).intersection(inferencer.classes):
+            print(f'The class {name} of {args.load_support} is replaced by '
+                  '--support.', file=sys.stderr)
     for pairs, name in zip(args.support, args.class_name):
         images, masks = zip(*map(split_pair, pairs))
         inferencer.fit(images, masks, name)

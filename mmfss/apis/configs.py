@@ -45,8 +45,10 @@ def read_config(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
         _check_option(cfg, option)
     try:
         cfg.merge_from_dict(options or {})
-    except KeyError as error:
-        raise ValueError(f'--cfg-options: {error.args[0]}') from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'--cfg-options: {error.args[0]}. The items of a list are numbered: '
+            'custom_hooks.0.type=...') from error
     return cfg
 
 
@@ -73,7 +75,7 @@ def _check_option(cfg: Config, option: str) -> None:
     """Refuse what nothing reads: a typing error, or a variable of the file."""
     key, *inner = option.split('.')
     known = _INNER.get(key)
-    if known and inner and inner[0] not in known:
+    if known and inner and inner[0] not in (*known, '_delete_'):
         raise ValueError(f'--cfg-options {option}: {key} has no {inner[0]}, but '
                          f'{", ".join(known)}.')
     if key in _SETTINGS:

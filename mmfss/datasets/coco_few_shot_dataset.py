@@ -28,6 +28,8 @@ class CocoFewShotDataset(EpisodicDataset):
         **kwargs: As of :class:`EpisodicDataset`.
     """
 
+    DATA_PREFIX = dict(img_path='')
+
     def __init__(self,
                  data_root: str,
                  ann_file: str,

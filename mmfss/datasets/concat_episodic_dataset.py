@@ -30,6 +30,8 @@ class ConcatEpisodicDataset(EpisodicDataset):
         ...     pipeline=[]))
     """
 
+    DATA_PREFIX = dict()  # each dataset has its own
+
     def __init__(self, datasets: Sequence[dict], **kwargs) -> None:
         if not datasets:
             raise ValueError('ConcatEpisodicDataset: datasets is empty.')

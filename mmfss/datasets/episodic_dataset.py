@@ -59,7 +59,7 @@ class EpisodicDataset(BaseDataset):
         ValueError: A class has fewer than two images, a mask and its image
             differ in size, or an argument makes no sense.
     """
-    DATA_PREFIX = dict(img_path='')
+    DATA_PREFIX = dict(img_path='', seg_map_path='')
 
     def __init__(self,
                  shot: int = 1,
@@ -86,8 +86,8 @@ class EpisodicDataset(BaseDataset):
         unknown = ', '.join(data_prefix.keys() - self.DATA_PREFIX.keys())
         if unknown:
             raise ValueError(
-                f'{type(self).__name__}: data_prefix has no {unknown}, but '
-                f'{", ".join(self.DATA_PREFIX)}.')
+                f'{type(self).__name__}: data_prefix takes '
+                f'{", ".join(self.DATA_PREFIX) or "nothing"}, not {unknown}.')
         super().__init__(data_prefix={**self.DATA_PREFIX, **data_prefix}, **kwargs)
 
     @abstractmethod
@@ -280,7 +280,8 @@ class EpisodicDataset(BaseDataset):
     def __getitem__(self, idx: Union[int, Tuple[int, int]]) -> dict:
         """The episode at an index, after the pipeline."""
         info = self.get_data_info(idx)
-        with _seeded(info['seed'], *(idx if isinstance(idx, tuple) else (idx, ))):
+        key = idx if isinstance(idx, tuple) else (idx % len(self), )
+        with _seeded(info['seed'], *map(int, key)):
             return self.pipeline(info)
 
     @force_full_init
@@ -374,7 +375,7 @@ def _seeded(*key: int) -> Iterator[None]:
     """Python's and NumPy's random numbers follow from the key in the block."""
     states = random.getstate(), np.random.get_state()
     random.seed(str(key))
-    np.random.seed(key)
+    np.random.seed((*key, 1))  # other numbers than those that drew the episode
     try:
         yield
     finally:

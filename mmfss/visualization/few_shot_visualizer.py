@@ -132,7 +132,7 @@ class FewShotVisualizer(Visualizer):
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """matplotlib's (``font.sans-serif`` of its settings), which is not Latin only."""
+    """That of matplotlib: usually Latin, Greek and Cyrillic letters."""
     # takes a third of a second
     from matplotlib.font_manager import FontProperties, findfont
     return ImageFont.truetype(findfont(FontProperties()), size)

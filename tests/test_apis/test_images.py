@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmfss.datasets.annotations.image_files import foreground
 from tests.test_apis.test_few_shot_inferencer import masks, same
 
 ORIENTATION = 0x0112
@@ -168,3 +169,9 @@ def test_folders_and_patterns(teapot, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'listdir', refuse)
     with pytest.raises(ValueError, match='Cannot read the folder .*: Permission'):
         teapot(folder)
+
+
+def test_all_but_zero_and_nan_is_foreground():
+    mask = np.array([[0, 0.25, 1, -1, np.nan, np.inf]], np.float32)
+    assert foreground(mask).tolist() == [[0, 1, 1, 1, 0, 1]]
+    assert foreground(np.array([[False, True]])).tolist() == [[0, 1]]

@@ -1,5 +1,6 @@
 import json
 import locale
+import random
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,21 @@ def test_random_transforms_follow_from_the_episode(tiny_voc):
     others = [query(epoch, n) for epoch in range(1, 9) for n in range(len(dataset))
               if dataset.get_episode((epoch, n)).query == episode.query]
     assert others and not any(torch.equal(first, other) for other in others)
+
+
+def test_random_transforms_do_not_follow_from_the_supports(tiny_voc):
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc), split_dir=str(tiny_voc / 'splits'),
+        pipeline=[lambda info: np.random.rand()])
+    assert dataset[3, 2] != np.random.RandomState([dataset.seed, 3, 2]).rand()
+
+
+def test_episodes_of_a_test_are_counted_from_the_end(tiny_voc):
+    dataset = PASCAL5iDataset(
+        data_root=str(tiny_voc), split_dir=str(tiny_voc / 'splits'), test_mode=True,
+        pipeline=[lambda info: (info['query'], random.random(), np.random.rand())])
+    last = len(dataset) - 1
+    assert dataset[-1] == dataset[last] == dataset[np.int64(last)] != dataset[0]
 
 
 def test_lists_are_utf8(tiny_fss):

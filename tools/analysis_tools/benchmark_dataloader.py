@@ -8,12 +8,13 @@ loader hands out at most 1 / 'in main process'.
 """
 import argparse
 import json
-import resource
+import os
 import statistics
 import time
+from collections import defaultdict
 from functools import partial
 from itertools import cycle, islice
-from typing import Dict, List
+from typing import Callable, Dict, List, Tuple
 
 from benchmark import check_out
 from get_flops import add_config, read
@@ -44,18 +45,28 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if min(args.workers) < 0 or args.repeats < 1:
         parser.error('--workers are at least 0, --repeats at least 1')
-    if args.batches < 2 * max(args.workers) + 2:
-        parser.error('--batches are at least 2 more than twice the --workers')
+    if args.batches < 2 + 8 * max(args.workers):
+        parser.error('--batches are at least 2 more than 8 times the --workers')
     check_out(parser, args)
     return args
 
 
+class Stamped:
+    """A batch with who made it and the seconds that took its process so far."""
+
+    def __init__(self, collate: Callable) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list) -> Tuple[dict, int, float]:
+        return self.collate(samples), os.getpid(), time.process_time()
+
+
 def loaders(args: argparse.Namespace, cfg: Config) -> Dict[int, DataLoader]:
-    """Number of workers -> a loader of the same batches."""
+    """Number of workers -> a loader of the same batches, which are stamped."""
     settings = cfg.get(f'{args.loader}_dataloader')
     if settings is None:
         raise SystemExit(f'{args.config} has no {args.loader}_dataloader.')
-    settings.update(num_workers=0, persistent_workers=False)
+    settings.update(num_workers=0, persistent_workers=False, prefetch_factor=None)
     try:
         base = Runner.build_dataloader(settings, seed=0)
     except (OSError, ValueError) as error:
@@ -64,31 +75,31 @@ def loaders(args: argparse.Namespace, cfg: Config) -> Dict[int, DataLoader]:
     return {
         workers: DataLoader(
             base.dataset, batch_sampler=batches, num_workers=workers,
-            collate_fn=base.collate_fn, pin_memory=base.pin_memory)
+            collate_fn=Stamped(base.collate_fn), pin_memory=base.pin_memory)
         for workers in args.workers
     }
 
 
 def load(loader: DataLoader, clock: Clock) -> None:
-    """All batches once; the seconds of an episode."""
-    before = workers_cpu()
-    batches = iter(loader)
-    for _ in range(max(1, loader.num_workers)):  # the start
-        next(batches)
-    cpu = time.process_time()
-    with clock('wall'):
-        timed = sum(len(batch['data_samples']) for batch in batches)
-    clock.seconds['wall'] /= timed
-    clock.seconds['main'] = (time.process_time() - cpu) / timed
-    del batches  # waits for the workers
-    episodes = sum(map(len, loader.batch_sampler))
-    clock.seconds['workers'] = (workers_cpu() - before) / episodes
+    """All batches once; the seconds of an episode, by the clock and of CPUs.
 
-
-def workers_cpu() -> float:
-    """Seconds of all processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    Measured where as many batches wait at the end as at the start.
+    """
+    wait = loader.num_workers * (loader.prefetch_factor or 1)
+    sizes, stamps = [], defaultdict(list)
+    for n, (batch, process, seconds) in enumerate(loader, 1):
+        if n == wait + 1:
+            start, cpu = clock.now(), time.process_time()
+        elif wait + 1 < n <= len(loader) - wait:
+            sizes.append(len(batch['data_samples']))
+            end, cpu_end = clock.now(), time.process_time()
+        stamps[process].append((seconds, len(batch['data_samples'])))
+    clock.seconds['wall'] = (end - start) / sum(sizes)
+    clock.seconds['main'] = (cpu_end - cpu) / sum(sizes)
+    # of each worker, from its first batch to its last
+    spent = [made[-1][0] - made[0][0] for made in stamps.values()]
+    sizes = [size for made in stamps.values() for _, size in made[1:]]
+    clock.seconds['workers'] = sum(spent) / sum(sizes) if wait else 0.
 
 
 def print_table(rounds: Dict[int, List[Dict[str, float]]]) -> None:

@@ -37,8 +37,8 @@ def open_image(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
     """The decoded image, turned as its EXIF says.
 
     Raises:
-        ValueError: It is no image, is damaged, or has colours of 16 bits, of which
-            Pillow would keep the upper 8 only.
+        ValueError: It is no image, is damaged, or has colours of 16 bits (PNG,
+            TIFF), of which Pillow would keep the upper 8 only.
     """
     if isinstance(source, Image.Image):
         return ImageOps.exif_transpose(source)
@@ -64,8 +64,8 @@ def open_image(source: Union[str, os.PathLike, Image.Image]) -> Image.Image:
         ) from error
     if deep:
         raise ValueError(
-            f'{source} has 16 bits per channel, and which values are black and white '
-            'is unknown. Save it with 8 bits per channel.')
+            f'{source} has 16 bits per channel, of which only the upper 8 would be '
+            'read. Save it with 8 bits per channel.')
     return image
 
 
@@ -106,8 +106,8 @@ def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:
     Args:
         mask (np.ndarray): ``(H, W)`` or ``(H, W, C)``; transparency, the last of
             2 or 4 channels, is ignored.
-        foreground_from (int): The least foreground value. Defaults to 1: any
-            but zero, also a fraction.
+        foreground_from (int): The least foreground value. Defaults to 1: all but
+            zero and NaN, also fractions.
 
     Returns:
         np.ndarray: uint8, ``(H, W)``.
@@ -119,7 +119,7 @@ def foreground(mask: np.ndarray, foreground_from: int = 1) -> np.ndarray:
     if mask.ndim == 3:
         colours = 3 if mask.shape[-1] >= 3 else 1  # the rest is alpha
         mask = mask[..., :colours].max(axis=-1)
-    label = (mask != 0 if foreground_from == 1 else
+    label = (np.nan_to_num(mask) != 0 if foreground_from == 1 else
              mask >= foreground_from).astype(np.uint8)
     if foreground_from > 1 and (mask.dtype != np.uint8
                                 or (mask.any() and not label.any())):

@@ -2,13 +2,12 @@ import os
 import os.path as osp
 import re
 from glob import escape, glob
-from inspect import signature
 from typing import Callable, Collection, List, Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import CheckpointLoader, IterBasedTrainLoop, Runner
+from mmengine.runner import CheckpointLoader, IterBasedTrainLoop
 
 from mmfss.models.backbones.weights import leave_out_backbone
 from mmfss.registry import HOOKS
@@ -36,8 +35,7 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: As of mmengine's ``CheckpointHook``, on a local disk.
 
     Raises:
-        TypeError: An argument is neither known to it nor to
-            ``Runner.save_checkpoint``.
+        TypeError: An argument is unknown.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(
@@ -48,10 +46,9 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, save_backbone: bool = True, **kwargs) -> None:
         super().__init__(backend_args=dict(backend='checkpoint'), **kwargs)
         self.save_backbone = save_backbone
-        unknown = self.args.keys() - signature(Runner.save_checkpoint).parameters.keys()
-        if unknown:  # else found out by the first save
+        if self.args:  # else found out by the first save
             raise TypeError(
-                f'default_hooks.checkpoint has no argument {", ".join(unknown)}.')
+                f'default_hooks.checkpoint has no argument {", ".join(self.args)}.')
 
     def before_run(self, runner) -> None:
         """Choose the file to resume from, if none is named."""
@@ -75,7 +72,7 @@ class SafeCheckpointHook(CheckpointHook):
             ValueError: ``save_best`` names no figure of ``MultiShotValLoop``.
         """
         super().before_train(runner)
-        self._forget_best_elsewhere()
+        self._forget_best_elsewhere(runner)
         shots = getattr(runner.val_loop, 'dataloaders', None)
         if shots:
             self._check_best(shots)
@@ -95,13 +92,14 @@ class SafeCheckpointHook(CheckpointHook):
         Raises:
             ValueError: It has weights only, as the best files have.
         """
-        if runner._resume and not ('iter' in checkpoint.get('meta', {})
-                                   and 'optimizer' in checkpoint):
+        whole = 'iter' in checkpoint.get('meta', {}) and (
+            'optimizer' in checkpoint or not self.save_optimizer)
+        if runner._resume and not whole:
             raise ValueError(
                 f'{runner._load_from} has weights only, no state of a training to '
                 'go on from (best_*.pth never has one, epoch_*.pth and iter_*.pth '
-                'usually do). To start a new one from them: --cfg-options '
-                f'load_from={runner._load_from}, without --resume.')
+                'do unless save_optimizer=False). To start a new one from them: '
+                f'--cfg-options load_from={runner._load_from}, without --resume.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leave the backbone out, if so configured."""
@@ -120,12 +118,18 @@ class SafeCheckpointHook(CheckpointHook):
                     f'{", ".join(f"mIoU{ending}" for ending in endings)} and the '
                     'like. Name one of them.')
 
-    def _forget_best_elsewhere(self) -> None:
-        """Of a resumed run, the best file is the one in this run's folder."""
+    def _publish_model(self, runner, ckpt_path: Optional[str]) -> None:
+        if ckpt_path is not None:  # a figure that has not improved since resuming
+            super()._publish_model(runner, ckpt_path)
 
-        def here(path):
+    def _forget_best_elsewhere(self, runner) -> None:
+        """A run resumed from another folder has no best file yet."""
+        folder = osp.dirname(runner._load_from or '')
+        same = osp.realpath(folder) == osp.realpath(self.out_dir)
+
+        def here(path):  # the folder may have been moved
             path = path and osp.join(self.out_dir, osp.basename(path))
-            return path if path and osp.isfile(path) else None
+            return path if path and same and osp.isfile(path) else None
 
         if hasattr(self, 'best_ckpt_path'):
             self.best_ckpt_path = here(self.best_ckpt_path)
