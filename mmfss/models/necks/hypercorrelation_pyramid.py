@@ -34,6 +34,10 @@ class HypercorrelationPyramid(BaseModule):
     enlarge the deeper level's query plane, add, mix with three more. Last, the
     mean over what is left of the support plane. A single level has no mixing.
 
+    :class:`HSNet` calls the parts of :meth:`forward`, so that supports may be
+    encoded once: override :meth:`encode_support`, :meth:`encode_query` and
+    :meth:`encode` in a neck of your own.
+
     Args:
         in_channels (Sequence[int]): Number of maps per level, deep to shallow.
         channels (Sequence[int]): Output channels of the three convolutions of a
