@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmfss.datasets import (
     COCO20iDataset,
+    ConcatEpisodicDataset,
     EpisodicDataset,
     FolderDataset,
     FSS1000Dataset,
@@ -306,3 +307,19 @@ def test_nearest_index_stays_inside_and_in_order(size_in, size_out):
 def test_nearest_index_is_computed_in_float32():
     assert 300 * 84 / 400 == 63
     assert nearest_index(84, 400)[300] == 62  # float32(0.21) * 300 < 63
+
+
+def test_data_prefix_of_other_datasets(tiny_voc):
+    class Mine(EpisodicDataset):
+        """Has no ``DATA_PREFIX`` of its own."""
+
+        def load_data_list(self):
+            return [dict(name='0', class_id=0, img_path='0.jpg', class_value=1,
+                         seg_map_path=self.data_prefix['seg_map_path'])]
+
+    mine = Mine(data_root=str(tiny_voc), data_prefix=dict(seg_map_path='masks'),
+                lazy_init=True)
+    assert mine.load_data_list()[0]['seg_map_path'] == str(tiny_voc / 'masks')
+    with pytest.raises(ValueError, match='data_prefix takes nothing, not img_path'):
+        ConcatEpisodicDataset([dict(type='FolderDataset')],
+                              data_prefix=dict(img_path='images'))
