@@ -9,12 +9,11 @@ loader hands out at most 1 / 'in main process'.
 import argparse
 import json
 import os
-import statistics
 import time
 from collections import defaultdict
 from functools import partial
 from itertools import cycle, islice
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 from benchmark import check_out
 from get_flops import add_config, read
@@ -85,32 +84,36 @@ def load(loader: DataLoader, clock: Clock) -> None:
 
     Measured where as many batches wait at the end as at the start.
     """
-    wait = loader.num_workers * (loader.prefetch_factor or 1)
-    sizes, stamps = [], defaultdict(list)
-    for n, (batch, process, seconds) in enumerate(loader, 1):
-        if n == wait + 1:
-            start, cpu = clock.now(), time.process_time()
-        elif wait + 1 < n <= len(loader) - wait:
-            sizes.append(len(batch['data_samples']))
-            end, cpu_end = clock.now(), time.process_time()
-        stamps[process].append((seconds, len(batch['data_samples'])))
-    clock.seconds['wall'] = (end - start) / sum(sizes)
-    clock.seconds['main'] = (cpu_end - cpu) / sum(sizes)
-    # of each worker, from its first batch to its last
-    spent = [made[-1][0] - made[0][0] for made in stamps.values()]
-    sizes = [size for made in stamps.values() for _, size in made[1:]]
-    clock.seconds['workers'] = sum(spent) / sum(sizes) if wait else 0.
+    walls, cpus, sizes, processes, stamps = zip(*(
+        (clock.now(), time.process_time(), len(batch['data_samples']), *stamp)
+        for batch, *stamp in loader))
+    first = loader.num_workers * (loader.prefetch_factor or 1)
+    last = len(sizes) - 1 - first
+    episodes = sum(sizes[first + 1:last + 1])
+    clock.seconds['wall'] = (walls[last] - walls[first]) / episodes
+    clock.seconds['main'] = (cpus[last] - cpus[first]) / episodes
+    clock.seconds['workers'] = (
+        cpu_of_an_episode(sizes, processes, stamps) if loader.num_workers else 0.)
 
 
-def print_table(rounds: Dict[int, List[Dict[str, float]]]) -> None:
+def cpu_of_an_episode(sizes: Sequence[int], processes: Sequence[int],
+                      stamps: Sequence[float]) -> float:
+    """Of each worker, from its first batch to its last."""
+    made = defaultdict(list)
+    for size, process, stamp in zip(sizes, processes, stamps):
+        made[process].append((size, stamp))
+    seconds = sum(of_one[-1][1] - of_one[0][1] for of_one in made.values())
+    return seconds / sum(size for of_one in made.values() for size, _ in of_one[1:])
+
+
+def print_table(figures: Dict[int, Dict[str, dict]]) -> None:
     table = PrettyTable(['workers', 'episodes/s', 'lowest', 'highest',
                          'in workers (ms)', 'in main process (ms)'], align='r')
-    for workers, seconds in rounds.items():
-        rates = [1 / each['wall'] for each in seconds]
-        cpu = [f'{1000 * statistics.median(each[where] for each in seconds):.1f}'
+    for workers, seconds in figures.items():
+        rates = [f'{1 / seconds["wall"][key]:.1f}' for key in ('median', 'max', 'min')]
+        cpu = [f'{1000 * seconds[where]["median"]:.1f}'
                for where in ('workers', 'main')]
-        table.add_row([workers, *(f'{choose(rates):.1f}' for choose in
-                                  (statistics.median, min, max)), *cpu])
+        table.add_row([workers, *rates, *cpu])
     print(table)
 
 
@@ -121,17 +124,18 @@ def main() -> None:
     rounds = interleaved(
         {workers: partial(load, loader)
          for workers, loader in loaders(args, cfg).items()}, args.repeats, 'cpu')
-    print_table(rounds)
+    figures = {
+        workers: {part: summary([each[part] for each in seconds])
+                  for part in seconds[0]}
+        for workers, seconds in rounds.items()
+    }
+    print_table(figures)
     if args.out:
         result = dict(
             config=args.config,
             loader=args.loader,
             machine=machine('cpu'),
-            workers={
-                workers: {part: summary([each[part] for each in seconds])
-                          for part in seconds[0]}
-                for workers, seconds in rounds.items()
-            })
+            workers=figures)
         with open(args.out, 'w') as file:
             json.dump(result, file, indent=2)
 
